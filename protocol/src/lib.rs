@@ -1,0 +1,2 @@
+//! What agent and gateway share.
+#![no_std]
