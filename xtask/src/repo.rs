@@ -1,0 +1,106 @@
+//! Where things are: the checkout, cargo's target directory, and the cache for tools.
+//!
+//! Nothing is ever installed or written into the checkout itself; only the target directory
+//! and the user's cache directory are written to.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::shell;
+
+/// The three directories that every command needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Repo {
+    /// The checkout.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory, wherever the user put it.
+    pub(crate) target: PathBuf,
+    /// `$XDG_CACHE_HOME/nodling` or `~/.cache/nodling`: tools, and builds that would disturb
+    /// those in `target`.
+    pub(crate) cache: PathBuf,
+}
+
+impl Repo {
+    /// Asks cargo where the workspace is.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let text = shell::output(
+            cargo()
+                .args([
+                    "metadata",
+                    "--no-deps",
+                    "--format-version=1",
+                    "--manifest-path",
+                ])
+                .arg(manifest),
+        )?;
+        let metadata: Value = serde_json::from_str(&text).context("cargo metadata is not JSON")?;
+        let directory = |key: &str| -> anyhow::Result<PathBuf> {
+            let value = metadata.get(key).and_then(Value::as_str);
+            Ok(value
+                .with_context(|| format!("cargo metadata has no {key}"))?
+                .into())
+        };
+        Ok(Self {
+            root: directory("workspace_root")?,
+            target: directory("target_directory")?,
+            cache: cache_dir()?,
+        })
+    }
+
+    /// `cargo`, started in the checkout.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = cargo();
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// Any program, started in the checkout.
+    pub(crate) fn program(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root);
+        command
+    }
+
+    /// A program that cargo built under the named profile's directory (`debug`, `release`, …).
+    pub(crate) fn built(&self, profile: &str, name: &str) -> PathBuf {
+        self.target.join(profile).join(name)
+    }
+
+    /// Every file that git tracks or would track, relative to the checkout, that still exists.
+    pub(crate) fn files(&self) -> anyhow::Result<Vec<String>> {
+        let listing = shell::output(self.program("git").args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]))?;
+        let mut files: Vec<String> = listing
+            .split('\0')
+            .filter(|path| !path.is_empty() && self.root.join(path).is_file())
+            .map(str::to_owned)
+            .collect();
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+}
+
+/// The cargo that runs us, so that `+toolchain` holds for what we start.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn cache_dir() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = match (set("XDG_CACHE_HOME"), set("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => anyhow::bail!("neither XDG_CACHE_HOME nor HOME is set: no place for tools"),
+    };
+    Ok(base.join("nodling"))
+}
