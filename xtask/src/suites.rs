@@ -84,6 +84,7 @@ pub(crate) const SUITES: &[Suite] = &[
     full("deny", 30, deny),
     full("no-std", 60, no_std),
     full("msrv", 90, msrv),
+    full("e2e", 600, e2e),
 ];
 
 /// Versions of the tools, so that two machines judge the same source alike.
@@ -299,6 +300,52 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
         .env_remove("CARGO")
         .env("CARGO_TARGET_DIR", context.repo.cache.join("msrv"));
     shell::run(&mut check)?;
+    Ok(Outcome::Passed)
+}
+
+/// The real parts that the end-to-end tests hold together.
+const REAL_PARTS: &[Need] = &[
+    Need::Program {
+        name: "mosquitto",
+        package: "mosquitto",
+    },
+    Need::Program {
+        name: "kubectl",
+        package: "kubernetes-client",
+    },
+];
+
+/// Selects the whole workspace, as `test` does: cargo unites the features of what it builds
+/// together, and another selection would build every dependency once more.
+fn e2e(context: &Context<'_>) -> anyhow::Result<Outcome> {
+    install::packages(REAL_PARTS)?;
+    let workspace = [
+        "--workspace",
+        "--locked",
+        "--features=nodling-e2e/real-parts",
+    ];
+    shell::run(
+        context
+            .repo
+            .cargo()
+            .arg("build")
+            .args(workspace)
+            .args(["--bins", "--tests"]),
+    )?;
+    let fail_fast = if context.keep_going {
+        &["--no-fail-fast"][..]
+    } else {
+        &[]
+    };
+    shell::run(
+        context
+            .repo
+            .cargo()
+            .arg("test")
+            .args(workspace)
+            .args(["--test=real"])
+            .args(fail_fast),
+    )?;
     Ok(Outcome::Passed)
 }
 

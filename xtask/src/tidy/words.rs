@@ -92,7 +92,7 @@ fn after_path<'a>(line: &'a str, path: &'a str) -> impl Iterator<Item = &'a str>
     line.match_indices(path).filter_map(|(at, _)| {
         let before = line.get(..at)?;
         let continues =
-            before.ends_with(|c| is_word(c) || matches!(c, '.' | '~' | '}' | '*' | '-'));
+            before.ends_with(|c| is_word(c) || matches!(c, '/' | '.' | '~' | '}' | '*' | '-'));
         if continues {
             None
         } else {
@@ -193,6 +193,7 @@ mod tests {
             "TODOs",
             "$HOME/work/x",
             "nodling/home/up/pi",
+            "nodling://home/pi",
         ] {
             assert_eq!(findings(text), 0, "{text}");
         }
