@@ -1,0 +1,192 @@
+//! The world around the gateway fails: a full disk, an API server that errs or is deaf, a
+//! clock that stands in 1970. Each is said, waited out, and made good.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nodling_e2e::lab::{LIMIT, Lab, condition};
+use nodling_e2e::proxy::{Mood, Proxy};
+use nodling_e2e::wait;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_edits_and_loses_none() -> Result<()> {
+    let mut lab = Lab::start_broker().await?;
+    lab.start_gateway_on_small_disk("8m").await?;
+    let _agent = lab.agent("pi-1")?;
+    lab.ready_is("pi-1", "True").await?;
+    lab.kubectl()
+        .ok(&["label", "node", "pi-1", "before=full"])
+        .await?;
+
+    let filler = lab.data_dir().join("filler");
+    let mut file = std::fs::File::create(&filler)?;
+    while file.write_all(&[0; 512]).is_ok() {}
+    drop(file);
+    let mut edits = 0;
+    let ask = || {
+        edits += 1;
+        let label = format!("edit={edits}");
+        let kubectl = lab.kubectl();
+        async move {
+            kubectl
+                .run(&["label", "--overwrite", "node", "pi-1", &label])
+                .await
+        }
+    };
+    // Space that the store had reserved is used up first.
+    let refused = wait::until("edits are refused", LIMIT, ask, |printed| {
+        !printed.is_success
+    });
+    let refused = refused.await?;
+    assert!(
+        refused.stderr.contains("No space left"),
+        "{}",
+        refused.stderr
+    );
+    let ask = || async { lab.ready().await };
+    let says_store = |(status, text): &(u16, String)| *status == 503 && text.contains("store");
+    wait::until("/readyz names the store", LIMIT, ask, says_store).await?;
+    // Beats need no disk.
+    let renewed = lab
+        .lease("pi-1")
+        .await?
+        .spec
+        .and_then(|spec| spec.renew_time);
+    let ask = || async {
+        Ok(lab
+            .lease("pi-1")
+            .await?
+            .spec
+            .and_then(|spec| spec.renew_time))
+    };
+    wait::until("beats go on", LIMIT, ask, |time| *time > renewed).await?;
+
+    std::fs::remove_file(&filler)?;
+    let kubectl = lab.kubectl();
+    let ask = || async { kubectl.run(&["cordon", "pi-1"]).await };
+    wait::until("edits again", LIMIT, ask, |printed| printed.is_success).await?;
+    let ask = || async { lab.ready().await };
+    wait::until("/readyz recovers", LIMIT, ask, |(status, _)| *status == 200).await?;
+    let labels = lab.node("pi-1").await?.metadata.labels.unwrap();
+    assert_eq!(labels["before"], "full");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deaf_api_server_is_named_and_caught_up_with() -> Result<()> {
+    let home = Lab::start().await?;
+    let api = home.api_address()?;
+    let proxy = Proxy::start(api).await?;
+    let kubeconfig = home.path().join("through-the-proxy");
+    let text = std::fs::read_to_string(home.data_dir().join("kubeconfig"))?;
+    let through = text.replace(&api.to_string(), &proxy.address().to_string());
+    anyhow::ensure!(
+        text != through,
+        "the kubeconfig does not name {api}:\n{text}"
+    );
+    std::fs::write(&kubeconfig, through)?;
+
+    // A second gateway of another fleet, for which the first one's API is the cluster.
+    let mut away = Lab::start_broker().await?;
+    let kubeconfig = kubeconfig.display().to_string();
+    away.start_gateway(&["--kubeconfig", &kubeconfig, "--fleet", "away"])
+        .await?;
+    let _agent = away.agent_with("pi-7", "pi-7", &["--fleet", "away"])?;
+    home.ready_is("pi-7", "True").await?;
+
+    for mood in [Mood::Deaf, Mood::Closed] {
+        proxy.set(mood);
+        let ask = || async { away.ready().await };
+        let says_api = |(status, text): &(u16, String)| *status == 503 && text.contains("api");
+        let limit = Duration::from_secs(60);
+        wait::until("/readyz names the API", limit, ask, says_api).await?;
+        proxy.set(Mood::Open);
+        let ask = || async { away.ready().await };
+        wait::until("/readyz recovers", limit, ask, |(status, _)| *status == 200).await?;
+        let node = home.ready_is("pi-7", "True").await?;
+        let seen = condition(&node, "Ready")
+            .unwrap()
+            .last_transition_time
+            .clone();
+        let renewed = home
+            .lease("pi-7")
+            .await?
+            .spec
+            .and_then(|spec| spec.renew_time);
+        let ask = || async { Ok(home.lease("pi-7").await?.spec.and_then(|it| it.renew_time)) };
+        wait::until("renewed again", limit, ask, |time| *time > renewed).await?;
+        let node = home.node("pi-7").await?;
+        assert_eq!(
+            condition(&node, "Ready").unwrap().last_transition_time,
+            seen
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_errs_is_named() -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let server = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let answer = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
+                while stream.read(&mut request).await.is_ok_and(|len| len > 0) {
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let mut lab = Lab::start_broker().await?;
+    let kubeconfig = lab.path().join("errs");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"http://{address}\"}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    std::fs::write(&kubeconfig, text)?;
+    lab.spawn_gateway_with(&["--kubeconfig", &kubeconfig.display().to_string()])?;
+    let ask = || async { lab.ready().await };
+    let says_api = |(status, text): &(u16, String)| {
+        *status == 503 && text.contains("api") && text.contains("500")
+    };
+    wait::until("/readyz names the API's error", LIMIT, ask, says_api).await?;
+    assert!(lab.gateway()?.is_running());
+    let log = lab.gateway_log();
+    assert!(log.contains("500"), "{log}");
+    assert!(log.lines().count() < 100, "it floods:\n{log}");
+    server.abort();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_created_while_the_clock_stands_in_1970() -> Result<()> {
+    let mut lab = Lab::start_broker().await?;
+    let jump = tempfile::NamedTempFile::new()?;
+    std::fs::write(jump.path(), "-1800000000")?;
+    let file = jump.path().display().to_string();
+    lab.spawn_gateway_with(&["--test-wall-offset-file", &file])?;
+    let ask = || async { lab.ready().await };
+    let says_clock = |(status, text): &(u16, String)| *status == 503 && text.contains("clock");
+    wait::until("/readyz names the clock", LIMIT, ask, says_clock).await?;
+    let _agent = lab.agent("pi-1")?;
+    let ask = || async { lab.metric("nodling_heartbeats_received_total").await };
+    wait::until("beats arrive", LIMIT, ask, |count| *count >= 3.0).await?;
+    let nodes = lab.kubectl().ok(&["get", "nodes", "-o", "name"]).await?;
+    assert_eq!(nodes, "", "no Node is created in 1970");
+
+    std::fs::write(jump.path(), "0")?;
+    let node = lab.ready_is("pi-1", "True").await?;
+    let created = node
+        .metadata
+        .creation_timestamp
+        .context("no creationTimestamp")?;
+    assert!(created.0.as_second() > 1_700_000_000, "created {created:?}");
+    Ok(())
+}
