@@ -102,7 +102,7 @@ pub struct Storage {
 pub enum StorageKind {
     /// Soldered flash that reports its wear.
     Emmc,
-    /// A solid state disk on PCIe.
+    /// A solid state disk on `PCIe`.
     Nvme,
     /// A card, which does not report its wear.
     Sd,

@@ -1,10 +1,11 @@
-//! Reads /proc/self/mountinfo with statvfs(2), and /proc/diskstats with /sys/block
-//! (Documentation/filesystems/proc.rst section 3.5, Documentation/admin-guide/iostats.rst).
+//! Reads `/proc/diskstats` (Documentation/admin-guide/iostats.rst), and says what a filesystem is;
+//! the mounted ones are found by `mount`.
 //!
-//! Never asks a network filesystem, nor what is mounted below one: a server that is gone would
-//! stop the heartbeat.
+//! Partitions are left out, and so is what is no disk: memory, images, empty drives.
 
 use super::Reading;
+use super::root::Root;
+use super::text::{Flaw, fields, lines, number, printable};
 
 /// A mounted filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,4 +64,164 @@ pub struct Disk {
     pub io_ms: u64,
     /// The same, each request counted.
     pub weighted_io_ms: u64,
+}
+
+const DISKS_MAX: usize = 64;
+
+/// Reads the disks' counters.
+pub(super) fn read(root: &mut Root) -> Reading<Vec<Disk>> {
+    root.parse_table("proc/diskstats", parse_disks)
+}
+
+fn parse_disks(text: &[u8]) -> Result<Vec<Disk>, Flaw> {
+    let mut disks: Vec<Disk> = Vec::new();
+    for (line_number, line) in lines(text) {
+        let flaw = Flaw::new(line_number, "expected a disk and its counters");
+        let mut fields = fields(line).skip(2);
+        let name = fields.next().and_then(printable).ok_or(flaw)?;
+        let is_partition = disks
+            .last()
+            .is_some_and(|disk| is_partition(&disk.name, &name));
+        if is_partition || has_no_disk(&name) || disks.len() >= DISKS_MAX {
+            continue;
+        }
+        disks.push(parse_disk(name, fields).ok_or(flaw)?);
+    }
+    Ok(disks)
+}
+
+fn parse_disk<'a>(name: Box<str>, fields: impl Iterator<Item = &'a [u8]>) -> Option<Disk> {
+    /// The unit of diskstats, whatever the disk's own sectors are.
+    const SECTOR_BYTES: u64 = 512;
+    let mut counters = fields.map(number);
+    let mut next = || counters.next().flatten();
+    let (reads, _merged, sectors_read, read_ms) = (next()?, next()?, next()?, next()?);
+    let (writes, _merged, sectors_written, write_ms) = (next()?, next()?, next()?, next()?);
+    Some(Disk {
+        is_stacked: is_numbered(&name, "dm-") || is_numbered(&name, "md"),
+        name,
+        reads,
+        read_bytes: sectors_read.checked_mul(SECTOR_BYTES)?,
+        read_ms,
+        writes,
+        written_bytes: sectors_written.checked_mul(SECTOR_BYTES)?,
+        write_ms,
+        in_progress: next()?,
+        io_ms: next()?,
+        weighted_io_ms: next()?,
+    })
+}
+
+/// The kernel lists partitions after their disk: `sda1`, or `mmcblk0p1` where the disk's own name
+/// ends with a digit.
+fn is_partition(disk: &str, name: &str) -> bool {
+    let separator = if disk.ends_with(|last: char| last.is_ascii_digit()) {
+        "p"
+    } else {
+        ""
+    };
+    name.strip_prefix(disk)
+        .and_then(|rest| rest.strip_prefix(separator))
+        .is_some_and(|rest| number(rest.as_bytes()).is_some())
+}
+
+/// Memory, images and drives for media that are mostly not there.
+fn has_no_disk(name: &str) -> bool {
+    ["ram", "zram", "loop", "fd", "sr", "nbd"]
+        .iter()
+        .any(|prefix| is_numbered(name, prefix))
+}
+
+fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| {
+        let rest = rest.trim_end_matches(|last: char| last.is_ascii_digit());
+        rest.is_empty() || rest.ends_with('p')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_and_what_is_no_disk_are_left_out() {
+        let names = [
+            "ram0",
+            "loop0",
+            "loop0p1",
+            "mmcblk0",
+            "mmcblk0p1",
+            "mmcblk0p2",
+            "mmcblk0boot0",
+            "sda",
+            "sda1",
+            "sda15",
+            "sdaa",
+            "nvme0n1",
+            "nvme0n1p1",
+            "dm-1",
+            "dm-10",
+            "md0",
+            "md0p1",
+            "zram0",
+            "sr0",
+        ];
+        let text: String = names
+            .iter()
+            .map(|name| format!(" 8 0 {name} 1 2 3 4 5 6 7 8 9 10 11 0 0\n"))
+            .collect();
+        let disks = parse_disks(text.as_bytes()).unwrap();
+        let found: Vec<_> = disks.iter().map(|disk| &*disk.name).collect();
+        let expected = [
+            "mmcblk0",
+            "mmcblk0boot0",
+            "sda",
+            "sdaa",
+            "nvme0n1",
+            "dm-1",
+            "dm-10",
+            "md0",
+        ];
+        assert_eq!(found, expected);
+        let stacked: Vec<_> = disks
+            .iter()
+            .filter(|disk| disk.is_stacked)
+            .map(|disk| &*disk.name)
+            .collect();
+        assert_eq!(stacked, ["dm-1", "dm-10", "md0"]);
+    }
+
+    #[test]
+    fn sectors_are_bytes_and_columns_are_not_mixed_up() {
+        let disks = parse_disks(b" 179 0 mmcblk0 1 2 3 4 5 6 7 8 9 10 11\n").unwrap();
+        assert_eq!(
+            disks,
+            [Disk {
+                name: "mmcblk0".into(),
+                is_stacked: false,
+                reads: 1,
+                read_bytes: 3 * 512,
+                read_ms: 4,
+                writes: 5,
+                written_bytes: 7 * 512,
+                write_ms: 8,
+                in_progress: 9,
+                io_ms: 10,
+                weighted_io_ms: 11,
+            }]
+        );
+    }
+
+    #[test]
+    fn what_is_no_table_of_disks_fails() {
+        for text in [
+            "x",
+            " 179 0 mmcblk0 1 2 3",
+            " 179 0 mmcblk0 1 2 9223372036854775807 4 5 6 7 8 9 10 11",
+            " 179 0 mmcblk0 1 2 3 4 5 6 7 8 18446744073709551615 10 11",
+        ] {
+            assert!(parse_disks(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert_eq!(parse_disks(b""), Ok(vec![]), "a container may have no disk");
+    }
 }

@@ -15,6 +15,7 @@ pub mod cpu;
 pub mod load;
 pub mod memory;
 pub mod disk;
+mod mount;
 pub mod network;
 pub mod pressure;
 pub mod thermal;
@@ -96,6 +97,8 @@ pub struct Observation {
     pub memory_cgroup: Reading<memory::MemoryCgroup>,
     /// Paging counters; absent unless detail is asked for.
     pub vmstat: Reading<memory::Vmstat>,
+    /// How full the root filesystem is; known even when the table of mounts is not.
+    pub root_usage: Reading<disk::Usage>,
     /// Filesystems on devices, the root filesystem first.
     pub filesystems: Reading<Vec<disk::Filesystem>>,
     /// Whole disks.

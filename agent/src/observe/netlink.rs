@@ -1,7 +1,7 @@
-//! Asks the kernel for every address by one rtnetlink dump (rtnetlink(7), RTM_GETADDR).
+//! Asks the kernel for every address by one rtnetlink dump (rtnetlink(7), `RTM_GETADDR`).
 //!
 //! Chosen over getifaddrs(3), which needs `unsafe` and does not tell temporary addresses from
-//! lasting ones, and over /proc/net/fib_trie, which does not name the interface.
+//! lasting ones, and over `/proc/net/fib_trie`, which does not name the interface.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -264,6 +264,11 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
     }
     Ok(Adjtimex {
         status: timex.status,
-        maxerror_us: i64::from(timex.maxerror),
+        maxerror_us: widened(timex.maxerror),
     })
+}
+
+/// `c_long` is 32 bits on some boards.
+fn widened(value: impl Into<i64>) -> i64 {
+    value.into()
 }
