@@ -4,15 +4,13 @@
 //! <board>/board.toml ──include_str──▶ ALL ── detect(model, compatible) ──▶ Profile
 //! ```
 //!
-//! A profile names limits and paths that the kernel does not show; everything that the kernel
+//! Facts that a reader could doubt are `{ value = …, source = "…" }`; unknown keys are refused, so
+//! that a misspelt limit cannot silently be no limit. What is alarming is the agent's
+//! configuration, what the silicon does is the profile. A profile names limits and paths that the kernel does not show; everything that the kernel
 //! shows is read from the kernel. Every fact carries its source. An unknown board gets the
 //! `generic` profile and works with what the kernel shows.
 
-mod profile;
-
-pub use profile::{
-    Fact, Identity, Power, Profile, ProfileError, Storage, StorageKind, Thermal, Watchdog,
-};
+use serde::Deserialize;
 
 /// A board's name and its `board.toml`, most specific boards first, `generic` last.
 pub const ALL: &[(&str, &str)] = &[
@@ -41,4 +39,147 @@ pub fn detect<S: AsRef<str>>(model: Option<&str>, compatible: &[S]) -> Profile {
 pub fn by_name(name: &str) -> Option<Profile> {
     let (_, text) = ALL.iter().find(|(known, _)| *known == name)?;
     Profile::parse(text).ok()
+}
+
+/// One value with where it was learnt.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Fact<T> {
+    /// What is so.
+    pub value: T,
+    /// A document, a driver or a captured file that says so.
+    pub source: String,
+}
+
+/// What is known about one board model.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The folder's name, for example `raspberry-pi-4b`.
+    pub name: String,
+    /// The name that people use.
+    pub title: String,
+    /// Rust targets that run on it, preferred first.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// How the device tree names it.
+    #[serde(default)]
+    pub identity: Identity,
+    /// What its silicon does when it is hot.
+    #[serde(default)]
+    pub thermal: Thermal,
+    /// How it reports its supply.
+    #[serde(default)]
+    pub power: Power,
+    /// What it boots from.
+    #[serde(default)]
+    pub storage: Storage,
+    /// Numbers N of the `/dev/i2c-N` on its header.
+    pub i2c_buses: Option<Fact<Vec<u8>>>,
+    /// Its hardware watchdog.
+    pub watchdog: Option<Watchdog>,
+    /// Whether it keeps time without power.
+    pub has_rtc: Option<Fact<bool>>,
+    /// What surprises people, one sentence each.
+    #[serde(default)]
+    pub quirks: Vec<Fact<String>>,
+}
+
+/// How the device tree names a board.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Beginnings of `/proc/device-tree/model`, compared without the revision that follows.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Entries of `/proc/device-tree/compatible` that only this board has.
+    #[serde(default)]
+    pub compatible: Vec<String>,
+    /// The system on chip, as its vendor writes it.
+    pub soc: Option<String>,
+}
+
+/// What the silicon does when it is hot.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Thermal {
+    /// `type` of the thermal zone that is the processor's.
+    pub zone: Option<Fact<String>>,
+    /// Where it begins to slow down.
+    pub soft_limit_milli_celsius: Option<Fact<i32>>,
+    /// Where it slows down as far as it can.
+    pub hard_limit_milli_celsius: Option<Fact<i32>>,
+}
+
+/// How a board reports its supply.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// Whether it can tell; where not, under-voltage is unknown, never "fine".
+    pub detects_under_voltage: Option<Fact<bool>>,
+    /// Files, relative to the root, that hold the firmware's throttle bits; the first one counts.
+    pub throttled_paths: Option<Fact<Vec<String>>>,
+    /// `name` of the hwmon chip with an `in0_lcrit_alarm`.
+    pub voltage_chip: Option<Fact<String>>,
+}
+
+/// What a board boots from.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Kinds of boot device, usual one first.
+    pub kinds: Option<Fact<Vec<StorageKind>>>,
+}
+
+/// A kind of boot device.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageKind {
+    /// Soldered flash that reports its wear.
+    Emmc,
+    /// A solid state disk on `PCIe`.
+    Nvme,
+    /// A card, which does not report its wear.
+    Sd,
+    /// A disk on USB.
+    Usb,
+}
+
+/// A hardware watchdog.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// The longest time-out that its counter can hold.
+    pub timeout_s_max: Fact<u32>,
+}
+
+/// Why a `board.toml` is no profile.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ProfileError(toml::de::Error);
+
+impl Profile {
+    /// Reads a `board.toml`.
+    pub fn parse(text: &str) -> Result<Self, ProfileError> {
+        toml::from_str(text).map_err(ProfileError)
+    }
+
+    /// Whether the device tree is this board's; the empty identity is nobody's.
+    pub fn matches<S: AsRef<str>>(&self, model: Option<&str>, compatible: &[S]) -> bool {
+        let identity = &self.identity;
+        let is_compatible = compatible.iter().any(|entry| {
+            identity
+                .compatible
+                .iter()
+                .any(|known| known == entry.as_ref())
+        });
+        let is_named = |model: &str| {
+            identity.models.iter().any(|known| {
+                model
+                    .strip_prefix(known.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            })
+        };
+        is_compatible || model.is_some_and(is_named)
+    }
 }

@@ -3,8 +3,10 @@
 //!
 //! A board without a clock chip starts in the past: nothing but this stage looks at the wall.
 
-use super::Reading;
 use super::root::Root;
+use super::sys::Adjtimex;
+use super::text::Flaw;
+use super::{ReadError, Reading};
 
 /// How far the wall clock can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,47 @@ pub struct Timex {
 /// Asks how far the wall clock can be trusted.
 pub(super) fn read(root: &Root) -> Clock {
     Clock {
-        timex: root.syscalls().adjtimex(),
+        timex: root
+            .syscalls()
+            .adjtimex()
+            .and_then(|answer| answer.map(timex).transpose()),
         has_timesyncd_synchronized: root.exists("run/systemd/timesync/synchronized"),
         wall_unix_s: root.syscalls().wall_unix_s(),
+    }
+}
+
+fn timex(answer: Adjtimex) -> Result<Timex, ReadError> {
+    if answer.maxerror_us < 0 {
+        return Err(Flaw::new(1, "a negative error bound").at("adjtimex"));
+    }
+    Ok(Timex {
+        is_unsynchronised: answer.status & libc::STA_UNSYNC != 0,
+        error_us_max: answer.maxerror_us,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_by_one_bit_that_nobody_sets_the_clock() {
+        // STA_NANO beside it.
+        let answer = |status| {
+            timex(Adjtimex {
+                status,
+                maxerror_us: 16_000_000,
+            })
+            .unwrap()
+        };
+        assert!(answer(0x2040).is_unsynchronised);
+        assert!(!answer(0x2001).is_unsynchronised);
+        assert!(
+            timex(Adjtimex {
+                status: 0,
+                maxerror_us: -1
+            })
+            .is_err()
+        );
     }
 }

@@ -166,10 +166,8 @@ mod tests {
             "zram0",
             "sr0",
         ];
-        let text: String = names
-            .iter()
-            .map(|name| format!(" 8 0 {name} 1 2 3 4 5 6 7 8 9 10 11 0 0\n"))
-            .collect();
+        let lines = names.map(|name| format!(" 8 0 {name} 1 2 3 4 5 6 7 8 9 10 11 0 0\n"));
+        let text = lines.concat();
         let disks = parse_disks(text.as_bytes()).unwrap();
         let found: Vec<_> = disks.iter().map(|disk| &*disk.name).collect();
         let expected = [

@@ -6,8 +6,9 @@
 
 use super::disk::{Filesystem, Usage};
 use super::root::Root;
+use super::sys::Statvfs;
 use super::text::{Flaw, fields, lines, number};
-use super::{Config, Reading, sys};
+use super::{Config, Reading};
 
 const FILESYSTEMS_MAX: usize = 16;
 
@@ -30,7 +31,7 @@ const IMAGE_KINDS: [&str; 6] = ["cramfs", "erofs", "iso9660", "romfs", "squashfs
 
 /// Reads how full the root filesystem is; asked whatever kind it is, since nothing runs without.
 pub(super) fn read_root(root: &Root) -> Reading<Usage> {
-    sys::usage(root, "/")
+    usage(root, "/")
 }
 
 /// Reads the filesystems on devices; `root_usage` is not asked for again.
@@ -53,11 +54,45 @@ pub(super) fn read_filesystems(
     let with_usage = |mut filesystem: Filesystem| {
         filesystem.usage = match &*filesystem.mount_point {
             "/" => root_usage.clone(),
-            mount_point => sys::usage(root, mount_point),
+            mount_point => usage(root, mount_point),
         };
         filesystem
     };
     Ok(mounts.map(|mounts| mounts.into_iter().map(with_usage).collect()))
+}
+
+fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
+    let answer = root.statvfs(mount_point)?;
+    answer
+        .map(|answer| in_bytes(&answer))
+        .transpose()
+        .map_err(|flaw| flaw.at(mount_point))
+}
+
+/// Refuses what cannot be: a size of nothing, or more free than there is.
+fn in_bytes(answer: &Statvfs) -> Result<Usage, Flaw> {
+    let bytes = |blocks: u64| {
+        blocks
+            .checked_mul(answer.fragment_bytes)
+            .filter(|bytes| i64::try_from(*bytes).is_ok())
+            .ok_or(Flaw::new(1, "statvfs: a size beyond 2^63"))
+    };
+    let usage = Usage {
+        capacity_bytes: bytes(answer.blocks)?,
+        free_bytes: bytes(answer.blocks_free)?,
+        available_bytes: bytes(answer.blocks_available)?,
+        inodes: answer.inodes,
+        inodes_free: answer.inodes_free,
+    };
+    if usage.capacity_bytes == 0 {
+        return Err(Flaw::new(1, "statvfs: a size of nothing"));
+    }
+    if usage.free_bytes.max(usage.available_bytes) > usage.capacity_bytes
+        || usage.inodes_free > usage.inodes
+    {
+        return Err(Flaw::new(1, "statvfs: more free than there is"));
+    }
+    Ok(usage)
 }
 
 /// One line of mountinfo, as it stands there.
@@ -310,6 +345,54 @@ mod tests {
                 parse_mounts(text.as_bytes(), &Config::default()).is_err(),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_filesystem_that_cannot_be_fails() {
+        let sound = Statvfs {
+            fragment_bytes: 4096,
+            blocks: 1000,
+            blocks_free: 300,
+            blocks_available: 250,
+            inodes: 0,
+            inodes_free: 0,
+        };
+        assert_eq!(in_bytes(&sound).unwrap().available_bytes, 250 * 4096);
+        for broken in [
+            Statvfs {
+                blocks: 0,
+                blocks_free: 0,
+                blocks_available: 0,
+                ..sound
+            },
+            Statvfs {
+                fragment_bytes: 0,
+                ..sound
+            },
+            Statvfs {
+                blocks: u64::MAX,
+                ..sound
+            },
+            Statvfs {
+                blocks: u64::MAX,
+                fragment_bytes: 1,
+                ..sound
+            },
+            Statvfs {
+                blocks_available: u64::MAX - 5,
+                ..sound
+            },
+            Statvfs {
+                blocks_free: 1001,
+                ..sound
+            },
+            Statvfs {
+                inodes_free: 1,
+                ..sound
+            },
+        ] {
+            assert!(in_bytes(&broken).is_err(), "{broken:?}");
         }
     }
 

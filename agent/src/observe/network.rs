@@ -1,9 +1,8 @@
-//! Reads `/proc/net/dev`, `/proc/net/route`, `/proc/net/ipv6_route`, `/sys/class/net/*` and, by netlink,
-//! the addresses (Documentation/networking/statistics.rst, rtnetlink(7)).
+//! Reads `/proc/net/dev`, `/proc/net/route`, `/proc/net/ipv6_route` and
+//! `/sys/class/net/*/{flags,device}` (Documentation/networking/statistics.rst).
 //!
-//! Addresses come from one netlink dump: no file lists the IPv4 ones with their interface.
-
-use std::net::IpAddr;
+//! Counters are read at every tick, the rest now and then; addresses come by netlink, see
+//! `address`.
 
 use super::root::Root;
 use super::text::{Flaw, fields, hexadecimal, lines, number, number_u32, printable};
@@ -44,23 +43,6 @@ pub struct Link {
     pub is_point_to_point: bool,
     /// Whether a device is behind it; bridges, tunnels and containers' ends have none.
     pub is_physical: bool,
-}
-
-/// An address of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// For example `eth0`.
-    pub interface: Box<str>,
-    /// The address.
-    pub address: IpAddr,
-    /// Bits of its network.
-    pub prefix_len: u8,
-    /// An IPv6 privacy address, which will be replaced.
-    pub is_temporary: bool,
-    /// Not for new connections.
-    pub is_deprecated: bool,
-    /// Not yet, or not at all, proved to be unique.
-    pub is_tentative: bool,
 }
 
 const LINKS_MAX: usize = 256;

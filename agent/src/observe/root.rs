@@ -10,7 +10,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno as Os;
 
-use super::sys::{Recorded, Syscalls};
+use super::sys::{Recorded, Statvfs, Syscalls, errno, present};
 use super::text::Flaw;
 use super::{Errno, ReadError, Reading};
 
@@ -169,13 +169,14 @@ impl Root {
         &self.syscalls
     }
 
-    /// Opens what a mount point of the machine is under this root, to ask about its filesystem.
-    pub(super) fn open_mount_point(&self, mount_point: &str) -> Result<OwnedFd, Os> {
+    /// Asks how full the filesystem at a mount point of the machine is.
+    pub(super) fn statvfs(&self, mount_point: &str) -> Reading<Statvfs> {
         let path = match mount_point.trim_start_matches('/') {
             "" => ".",
             path => path,
         };
-        self.open_at(path, OFlags::PATH)
+        self.syscalls
+            .statvfs(mount_point, || self.open_at(path, OFlags::PATH))
     }
 
     fn fill(&mut self, path: &str, bytes_max: usize) -> Reading<()> {
@@ -225,20 +226,4 @@ fn read_up_to(file: impl AsFd, buffer: &mut Vec<u8>, bytes_max: usize) -> Result
             return Ok(false);
         }
     }
-}
-
-/// Turns "there is no such thing" into absence.
-pub(super) fn present<T>(result: Result<T, Os>, path: &str) -> Reading<T> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Os::NOENT | Os::NODEV | Os::NXIO | Os::NOTDIR) => Ok(None),
-        Err(err) => Err(ReadError::Refused {
-            path: path.into(),
-            cause: errno(err),
-        }),
-    }
-}
-
-pub(super) fn errno(err: Os) -> Errno {
-    Errno(err.raw_os_error())
 }

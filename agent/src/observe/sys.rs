@@ -8,15 +8,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use rustix::fd::OwnedFd;
 use rustix::io::Errno as Os;
 use serde::Deserialize;
 
-use super::clock::Timex;
-use super::disk::Usage;
-use super::network::Address;
-use super::root::{Root, errno, present};
-use super::text::Flaw;
-use super::{ReadError, Reading, netlink};
+use super::address::{self, Address};
+use super::{Errno, ReadError, Reading};
 
 /// Who answers a system call.
 #[derive(Debug)]
@@ -52,23 +49,24 @@ pub(super) struct Uname {
     pub(super) machine: String,
 }
 
+/// adjtimex(2) that changes nothing.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Adjtimex {
-    status: i32,
-    maxerror_us: i64,
+pub(super) struct Adjtimex {
+    pub(super) status: i32,
+    pub(super) maxerror_us: i64,
 }
 
 /// statvfs(3).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Statvfs {
-    fragment_bytes: u64,
-    blocks: u64,
-    blocks_free: u64,
-    blocks_available: u64,
-    inodes: u64,
-    inodes_free: u64,
+    pub(super) fragment_bytes: u64,
+    pub(super) blocks: u64,
+    pub(super) blocks_free: u64,
+    pub(super) blocks_available: u64,
+    pub(super) inodes: u64,
+    pub(super) inodes_free: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,30 +147,37 @@ impl Syscalls {
     }
 
     /// The kernel's clock discipline.
-    pub(super) fn adjtimex(&self) -> Reading<Timex> {
-        let answer = match self {
-            Self::Live => live_adjtimex().map_err(|cause| ReadError::Refused {
-                path: "adjtimex".into(),
-                cause: errno(cause),
-            })?,
-            Self::Recorded(recorded) => match recorded.adjtimex {
-                Some(answer) => answer,
-                None => return Ok(None),
-            },
-        };
-        if answer.maxerror_us < 0 {
-            return Err(Flaw::new(1, "a negative error bound").at("adjtimex"));
+    pub(super) fn adjtimex(&self) -> Reading<Adjtimex> {
+        match self {
+            Self::Live => present(live_adjtimex(), "adjtimex"),
+            Self::Recorded(recorded) => Ok(recorded.adjtimex),
         }
-        Ok(Some(Timex {
-            is_unsynchronised: answer.status & libc::STA_UNSYNC != 0,
-            error_us_max: answer.maxerror_us,
-        }))
+    }
+
+    /// How full the filesystem at a mount point is; `open` is called on the machine only.
+    pub(super) fn statvfs(
+        &self,
+        mount_point: &str,
+        open: impl FnOnce() -> Result<OwnedFd, Os>,
+    ) -> Reading<Statvfs> {
+        let Self::Recorded(recorded) = self else {
+            let answer = open().and_then(rustix::fs::fstatvfs).map(|answer| Statvfs {
+                fragment_bytes: answer.f_frsize,
+                blocks: answer.f_blocks,
+                blocks_free: answer.f_bfree,
+                blocks_available: answer.f_bavail,
+                inodes: answer.f_files,
+                inodes_free: answer.f_ffree,
+            });
+            return present(answer, mount_point);
+        };
+        Ok(recorded.statvfs.get(mount_point).copied())
     }
 
     /// Addresses in the kernel's order.
     pub(super) fn addresses(&self) -> Reading<Vec<Address>> {
         match self {
-            Self::Live => present(netlink::addresses(), "netlink addresses"),
+            Self::Live => present(address::dump(), "netlink addresses"),
             Self::Recorded(recorded) => Ok(Some(
                 recorded
                     .address
@@ -181,62 +186,6 @@ impl Syscalls {
                     .collect(),
             )),
         }
-    }
-}
-
-/// How full the filesystem at a mount point is.
-pub(super) fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
-    let answer = match root.syscalls() {
-        Syscalls::Live => {
-            let answer = root
-                .open_mount_point(mount_point)
-                .and_then(rustix::fs::fstatvfs)
-                .map(|answer| Statvfs {
-                    fragment_bytes: answer.f_frsize,
-                    blocks: answer.f_blocks,
-                    blocks_free: answer.f_bfree,
-                    blocks_available: answer.f_bavail,
-                    inodes: answer.f_files,
-                    inodes_free: answer.f_ffree,
-                });
-            present(answer, mount_point)?
-        }
-        Syscalls::Recorded(recorded) => recorded.statvfs.get(mount_point).copied(),
-    };
-    let Some(answer) = answer else {
-        return Ok(None);
-    };
-    answer
-        .usage()
-        .map(Some)
-        .map_err(|flaw| flaw.at(mount_point))
-}
-
-impl Statvfs {
-    /// Refuses what cannot be: a size of nothing, or more free than there is.
-    pub(super) fn usage(&self) -> Result<Usage, Flaw> {
-        let bytes = |blocks: u64| {
-            blocks
-                .checked_mul(self.fragment_bytes)
-                .filter(|bytes| i64::try_from(*bytes).is_ok())
-                .ok_or(Flaw::new(1, "statvfs: a size beyond 2^63"))
-        };
-        let usage = Usage {
-            capacity_bytes: bytes(self.blocks)?,
-            free_bytes: bytes(self.blocks_free)?,
-            available_bytes: bytes(self.blocks_available)?,
-            inodes: self.inodes,
-            inodes_free: self.inodes_free,
-        };
-        if usage.capacity_bytes == 0 {
-            return Err(Flaw::new(1, "statvfs: a size of nothing"));
-        }
-        if usage.free_bytes.max(usage.available_bytes) > usage.capacity_bytes
-            || usage.inodes_free > usage.inodes
-        {
-            return Err(Flaw::new(1, "statvfs: more free than there is"));
-        }
-        Ok(usage)
     }
 }
 
@@ -271,4 +220,20 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
 /// `c_long` is 32 bits on some boards.
 fn widened(value: impl Into<i64>) -> i64 {
     value.into()
+}
+
+/// Turns "there is no such thing" into absence.
+pub(super) fn present<T>(result: Result<T, Os>, path: &str) -> Reading<T> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Os::NOENT | Os::NODEV | Os::NXIO | Os::NOTDIR) => Ok(None),
+        Err(err) => Err(ReadError::Refused {
+            path: path.into(),
+            cause: errno(err),
+        }),
+    }
+}
+
+pub(super) fn errno(err: Os) -> Errno {
+    Errno(err.raw_os_error())
 }

@@ -9,7 +9,22 @@ use rustix::fd::AsFd;
 use rustix::io::Errno as Os;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::network::Address;
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// For example `eth0`.
+    pub interface: Box<str>,
+    /// The address.
+    pub address: IpAddr,
+    /// Bits of its network.
+    pub prefix_len: u8,
+    /// An IPv6 privacy address, which will be replaced.
+    pub is_temporary: bool,
+    /// Not for new connections.
+    pub is_deprecated: bool,
+    /// Not yet, or not at all, proved to be unique.
+    pub is_tentative: bool,
+}
 
 const HEADER_LEN: usize = 16;
 const NLMSG_ERROR: u16 = 2;
@@ -33,7 +48,7 @@ const AF_INET6: u8 = 10;
 const ADDRESSES_MAX: usize = 256;
 
 /// Every address of this network namespace, in the kernel's order.
-pub(super) fn addresses() -> Result<Vec<Address>, Os> {
+pub(super) fn dump() -> Result<Vec<Address>, Os> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     // No protocol number is NETLINK_ROUTE.
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
@@ -190,7 +205,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_loopback_address() {
-        let found = addresses().expect("a netlink socket needs no privilege");
+        let found = dump().expect("a netlink socket needs no privilege");
         assert!(
             found.iter().any(|found| found.address.is_loopback()),
             "{found:?}"
