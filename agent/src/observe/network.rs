@@ -1,12 +1,12 @@
 //! Reads `/proc/net/dev`, `/proc/net/route`, `/proc/net/ipv6_route` and
-//! `/sys/class/net/*/{flags,device}` (Documentation/networking/statistics.rst).
+//! `/sys/class/net/*/{flags,carrier,device}` (Documentation/networking/statistics.rst).
 //!
 //! Counters are read at every tick, the rest now and then; addresses come by netlink, see
 //! `address`.
 
 use super::root::Root;
 use super::text::{Flaw, fields, hexadecimal, lines, number, number_u32, printable};
-use super::{Links, Reading};
+use super::{Errno, Links, ReadError, Reading};
 
 /// An interface's counters since boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Link {
     pub name: Box<str>,
     /// `IFF_UP`.
     pub is_up: bool,
-    /// `IFF_RUNNING`: there is a carrier.
-    pub is_running: bool,
+    /// Whether a cable is in or a network joined; absent where the interface is down.
+    pub has_carrier: Reading<bool>,
     /// `IFF_LOOPBACK`.
     pub is_loopback: bool,
     /// `IFF_POINTOPOINT`.
@@ -79,7 +79,9 @@ fn read_flags(root: &mut Root) -> Reading<Vec<Link>> {
         };
         links.push(Link {
             is_up: flags & IFF_UP != 0,
-            is_running: flags & IFF_RUNNING != 0,
+            has_carrier: down_is_absent(
+                root.parse(&format!("{DIRECTORY}/{name}/carrier"), parse_carrier),
+            ),
             is_loopback: flags & IFF_LOOPBACK != 0,
             is_point_to_point: flags & IFF_POINTOPOINT != 0,
             is_physical: root.exists(&format!("{DIRECTORY}/{name}/device")),
@@ -92,13 +94,31 @@ fn read_flags(root: &mut Root) -> Reading<Vec<Link>> {
 const IFF_UP: u32 = 1 << 0;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;
-const IFF_RUNNING: u32 = 1 << 6;
 
 fn parse_flags(text: &[u8]) -> Result<u32, Flaw> {
     let digits = text.trim_ascii().strip_prefix(b"0x");
     digits
         .and_then(hexadecimal)
         .ok_or(Flaw::new(1, "expected flags"))
+}
+
+fn parse_carrier(text: &[u8]) -> Result<bool, Flaw> {
+    match text.trim_ascii() {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(Flaw::new(1, "expected 0 or 1")),
+    }
+}
+
+/// The kernel answers EINVAL for an interface that is down.
+fn down_is_absent(reading: Reading<bool>) -> Reading<bool> {
+    match reading {
+        Err(ReadError::Refused {
+            cause: Errno(libc::EINVAL),
+            ..
+        }) => Ok(None),
+        reading => reading,
+    }
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Interface>, Flaw> {
