@@ -4,11 +4,10 @@
 //! <board>/board.toml ──include_str──▶ ALL ── detect(model, compatible) ──▶ Profile
 //! ```
 //!
-//! Facts that a reader could doubt are `{ value = …, source = "…" }`; unknown keys are refused, so
-//! that a misspelt limit cannot silently be no limit. What is alarming is the agent's
-//! configuration, what the silicon does is the profile. A profile names limits and paths that the kernel does not show; everything that the kernel
-//! shows is read from the kernel. Every fact carries its source. An unknown board gets the
-//! `generic` profile and works with what the kernel shows.
+//! A profile names limits and paths that the kernel does not show; what the kernel shows is read
+//! from the kernel, and what is alarming is the agent's configuration. Facts that a reader could
+//! doubt are `{ value = …, source = "…" }`, and unknown keys are refused, so that a misspelt limit
+//! cannot silently be no limit. An unknown board gets the `generic` profile.
 
 use serde::Deserialize;
 
@@ -26,7 +25,7 @@ pub const GENERIC: &str = "generic";
 
 /// Returns the profile that matches the device tree, or `generic`.
 ///
-/// The entries of `compatible` are compared first: unlike the model string they carry no revision.
+/// Either is enough: some systems show only one of the two.
 pub fn detect<S: AsRef<str>>(model: Option<&str>, compatible: &[S]) -> Profile {
     ALL.iter()
         .filter_map(|(_, text)| Profile::parse(text).ok())
@@ -181,5 +180,96 @@ impl Profile {
             })
         };
         is_compatible || model.is_some_and(is_named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn every_profile_is_valid_and_named_as_its_folder() {
+        for (name, text) in ALL {
+            let profile = Profile::parse(text).unwrap_or_else(|err| panic!("{name}: {err}"));
+            assert_eq!(profile.name, *name);
+            assert!(
+                !profile.title.is_empty() && !profile.targets.is_empty(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_folder_is_listed() {
+        let folders = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut folders: Vec<_> = folders
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.join("board.toml").exists() || path.join("fixtures").exists())
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        folders.sort();
+        let mut listed: Vec<_> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+        listed.sort();
+        assert_eq!(folders, listed);
+        assert_eq!(
+            ALL.last().map(|(name, _)| *name),
+            Some(GENERIC),
+            "it matches when none does"
+        );
+    }
+
+    #[test]
+    fn every_fact_has_a_source() {
+        fn check(name: &str, value: &toml::Value) {
+            if let Some(table) = value.as_table() {
+                let source = table.get("source").and_then(toml::Value::as_str);
+                let is_fact = table.contains_key("value");
+                assert!(
+                    !is_fact || source.is_some_and(|source| source.len() > 10),
+                    "{name}"
+                );
+                table
+                    .iter()
+                    .for_each(|(key, value)| check(&format!("{name}.{key}"), value));
+            }
+            for value in value.as_array().into_iter().flatten() {
+                check(name, value);
+            }
+        }
+        for (name, text) in ALL {
+            check(name, &toml::from_str(text).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_board_is_known_by_its_model_whatever_the_revision() {
+        for model in ["Raspberry Pi 4 Model B", "Raspberry Pi 4 Model B Rev 1.5"] {
+            assert_eq!(detect(Some(model), &NONE).name, "raspberry-pi-4b");
+        }
+        for model in ["Raspberry Pi 4 Model Basic", "Raspberry Pi 400 Rev 1.0", ""] {
+            assert_eq!(detect(Some(model), &NONE).name, GENERIC, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_board_is_known_by_its_device_tree() {
+        let compatible = ["raspberrypi,4-model-b", "brcm,bcm2711"];
+        assert_eq!(detect(None, &compatible).name, "raspberry-pi-4b");
+        assert_eq!(
+            detect(None, &["brcm,bcm2711"]).name,
+            GENERIC,
+            "the chip is on other boards"
+        );
+        assert_eq!(detect(None, &NONE).name, GENERIC);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let text = "name = \"x\"\ntitle = \"X\"\n[thermal]\nhard_limit = 85_000\n";
+        let err = Profile::parse(text).unwrap_err().to_string();
+        assert!(err.contains("hard_limit"), "{err}");
+        assert!(by_name("no-such-board").is_none());
     }
 }
