@@ -25,8 +25,6 @@ pub mod clock;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use self::root::Root;
 
 /// A value, its absence (which is no error), or why it could not be read.
@@ -40,8 +38,7 @@ pub enum ReadError {
     Refused {
         /// The file or the system call.
         path: Box<str>,
-        /// What the kernel answered.
-        #[source]
+        /// What the kernel answered; part of the text, therefore no source.
         cause: Errno,
     },
     /// The text is not what the kernel writes there.
@@ -70,8 +67,7 @@ pub enum ReadError {
 pub struct Errno(pub i32);
 
 /// The part of the configuration that says what is read.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Mount points watched although no block device is behind them, for example `/data` on NFS;
     /// a server that does not answer then delays the heartbeat.

@@ -41,17 +41,22 @@ pub struct Stall {
 
 /// Reads the three pressure files.
 pub(super) fn read(root: &mut Root) -> Pressure {
-    let mut read = |path| match root.parse(path, parse) {
+    let mut read = |path| off_is_absent(root.parse(path, parse));
+    Pressure {
+        cpu: read("proc/pressure/cpu"),
+        memory: read("proc/pressure/memory"),
+        io: read("proc/pressure/io"),
+    }
+}
+
+/// A kernel that was not told psi=1 shows the files and refuses to open them.
+fn off_is_absent(reading: Reading<Stalls>) -> Reading<Stalls> {
+    match reading {
         Err(ReadError::Refused {
             cause: Errno(libc::EOPNOTSUPP),
             ..
         }) => Ok(None),
         reading => reading,
-    };
-    Pressure {
-        cpu: read("proc/pressure/cpu"),
-        memory: read("proc/pressure/memory"),
-        io: read("proc/pressure/io"),
     }
 }
 
@@ -102,6 +107,18 @@ mod tests {
         assert_eq!(stalls.some.avg10_hundredths, 15);
         assert_eq!(stalls.some.avg300_hundredths, 10_000);
         assert_eq!(stalls.some.total_us, 121_546_997);
+    }
+
+    #[test]
+    fn pressure_that_is_off_is_absent_and_a_forbidden_file_failed() {
+        let refused = |errno| {
+            Err(ReadError::Refused {
+                path: "cpu".into(),
+                cause: Errno(errno),
+            })
+        };
+        assert_eq!(off_is_absent(refused(libc::EOPNOTSUPP)), Ok(None));
+        assert_eq!(off_is_absent(refused(libc::EACCES)), refused(libc::EACCES));
     }
 
     #[test]

@@ -94,23 +94,11 @@ impl Root {
     }
 
     /// Whether this is the machine itself, as seen by everybody on it.
-    pub fn is_whole_machine(&self) -> bool {
+    pub(super) fn is_whole_machine(&self) -> bool {
         self.prefix == Path::new("/")
     }
 
-    /// Reads a file as text, lossily where it is none.
-    pub fn read(&mut self, path: &str) -> Reading<String> {
-        let text = self.read_bytes(path)?;
-        Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
-    }
-
-    /// Reads a file; `path` has no leading slash.
-    pub fn read_bytes(&mut self, path: &str) -> Reading<&[u8]> {
-        let filled = self.fill(path, BYTES_MAX)?;
-        Ok(filled.map(|()| self.buffer.as_slice()))
-    }
-
-    /// Reads a file and parses it.
+    /// Reads a file and parses it; `path` has no leading slash.
     pub(super) fn parse<T>(
         &mut self,
         path: &str,
@@ -141,7 +129,7 @@ impl Root {
     }
 
     /// Names in a directory, sorted; a directory that is not there is absent.
-    pub fn list(&self, path: &str) -> Reading<Vec<String>> {
+    pub(super) fn list(&self, path: &str) -> Reading<Vec<String>> {
         let names = self
             .open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)
             .and_then(|directory| {
@@ -160,7 +148,7 @@ impl Root {
     }
 
     /// Whether there is such a file or directory.
-    pub fn exists(&self, path: &str) -> bool {
+    pub(super) fn exists(&self, path: &str) -> bool {
         self.open_at(path, OFlags::PATH).is_ok()
     }
 
@@ -187,10 +175,14 @@ impl Root {
             .and_then(|file| read_up_to(&file, &mut self.buffer, bytes_max));
         match result {
             Ok(true) => Ok(Some(())),
-            Ok(false) => Err(ReadError::TooLong {
-                path: path.into(),
-                bytes_max,
-            }),
+            Ok(false) => {
+                // Not kept: one absurd file must not cost its length for ever.
+                self.buffer = Vec::new();
+                Err(ReadError::TooLong {
+                    path: path.into(),
+                    bytes_max,
+                })
+            }
             Err(err) => present(Err(err), path),
         }
     }
