@@ -85,7 +85,7 @@ impl Clocks {
         clippy::disallowed_methods,
         reason = "the one place that reads the wall clock"
     )]
-    fn reading(&self) -> Timestamp {
+    pub fn reading(&self) -> Timestamp {
         match self.wall {
             Wall::System { .. } => Timestamp::now(),
             Wall::Played { epoch, since } => epoch
