@@ -102,6 +102,11 @@ pub struct Downlink {
 }
 
 impl Downlink {
+    /// Takes leave of the broker.
+    pub fn disconnect(&self) {
+        let _ = self.client.try_disconnect();
+    }
+
     /// Publishes a frame on a node's down topic, if there is a connection with room for it.
     pub fn publish(&self, node: &str, frame: Vec<u8>) -> bool {
         let Ok(name) = NodeName::parse(node) else {
@@ -190,7 +195,7 @@ impl Receiver {
         }
     }
 
-    async fn forward(&self, publish: Publish, arrival: Moment) -> Result<(), Closed> {
+    async fn forward(&mut self, publish: Publish, arrival: Moment) -> Result<(), Closed> {
         self.send(Received::Message(Message {
             topic: publish.topic,
             payload: publish.payload,
@@ -274,7 +279,7 @@ impl Receiver {
         }
     }
 
-    async fn send(&self, received: Received) -> Result<(), Closed> {
+    async fn send(&mut self, received: Received) -> Result<(), Closed> {
         self.received.send(received).await.map_err(|_| Closed)
     }
 }

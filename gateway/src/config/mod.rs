@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nodling_protocol::ConditionKind;
 use serde::{Deserialize, Deserializer};
 
 /// Every setting, resolved.
@@ -92,6 +93,18 @@ pub struct BrokerTls {
     pub certificate: Option<PathBuf>,
     /// The key to the certificate.
     pub key: Option<PathBuf>,
+}
+
+impl Conditions {
+    /// Those that are not reported.
+    pub fn withheld(&self) -> Box<[ConditionKind]> {
+        let switches = [
+            (ConditionKind::OutOfDisk, self.out_of_disk),
+            (ConditionKind::NetworkUnavailable, self.network_unavailable),
+        ];
+        let is_off = |(kind, is_on): (_, bool)| Some(kind).filter(|_| !is_on);
+        switches.into_iter().filter_map(is_off).collect()
+    }
 }
 
 impl Default for Conditions {
