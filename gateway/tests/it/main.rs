@@ -4,6 +4,8 @@
 //! failure reaches.
 
 mod apply;
+mod board;
+mod gateway;
 mod peer;
 mod receive;
 mod run;
