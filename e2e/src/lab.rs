@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, NodeCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
@@ -26,7 +27,6 @@ pub const GRACE: Duration = Duration::from_secs(4);
 /// A home in a temporary directory.
 #[derive(Debug)]
 pub struct Lab {
-    dir: TempDir,
     /// The broker.
     pub broker: Broker,
     gateway_arguments: Vec<String>,
@@ -34,6 +34,8 @@ pub struct Lab {
     listen: SocketAddr,
     /// Where the data directory is seen from, when it is on a disk of the gateway's own.
     view: PathBuf,
+    // Last, so that the logs are there while the processes are dropped.
+    dir: TempDir,
 }
 
 /// An agent of the lab.
@@ -256,10 +258,20 @@ impl Lab {
         Ok(Api::<Node>::all(self.client().await?).get(name).await?)
     }
 
-    /// A Node's Lease as the API has it now.
-    pub async fn lease(&self, name: &str) -> Result<Lease> {
+    /// When a Node's Lease was renewed; `None` without a Lease.
+    pub async fn renewed(&self, name: &str) -> Result<Option<MicroTime>> {
         let leases = Api::<Lease>::namespaced(self.client().await?, "kube-node-lease");
-        Ok(leases.get(name).await?)
+        let lease = leases.get_opt(name).await?;
+        Ok(lease.and_then(|lease| lease.spec?.renew_time))
+    }
+
+    /// Waits until a Node's Lease is renewed once more.
+    pub async fn is_renewed_again(&self, name: &str, limit: Duration) -> Result<()> {
+        let seen = self.renewed(name).await?;
+        let ask = || async { self.renewed(name).await };
+        let what = format!("{name}'s Lease is renewed again");
+        wait::until(&what, limit, ask, |renewed| *renewed > seen).await?;
+        Ok(())
     }
 
     /// The Events about a Node.

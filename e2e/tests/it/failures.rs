@@ -50,19 +50,7 @@ async fn a_full_disk_refuses_edits_and_loses_none() -> Result<()> {
     let says_store = |(status, text): &(u16, String)| *status == 503 && text.contains("store");
     wait::until("/readyz names the store", LIMIT, ask, says_store).await?;
     // Beats need no disk.
-    let renewed = lab
-        .lease("pi-1")
-        .await?
-        .spec
-        .and_then(|spec| spec.renew_time);
-    let ask = || async {
-        Ok(lab
-            .lease("pi-1")
-            .await?
-            .spec
-            .and_then(|spec| spec.renew_time))
-    };
-    wait::until("beats go on", LIMIT, ask, |time| *time > renewed).await?;
+    lab.is_renewed_again("pi-1", LIMIT).await?;
 
     std::fs::remove_file(&filler)?;
     let kubectl = lab.kubectl();
@@ -111,13 +99,7 @@ async fn a_deaf_api_server_is_named_and_caught_up_with() -> Result<()> {
             .unwrap()
             .last_transition_time
             .clone();
-        let renewed = home
-            .lease("pi-7")
-            .await?
-            .spec
-            .and_then(|spec| spec.renew_time);
-        let ask = || async { Ok(home.lease("pi-7").await?.spec.and_then(|it| it.renew_time)) };
-        wait::until("renewed again", limit, ask, |time| *time > renewed).await?;
+        home.is_renewed_again("pi-7", limit).await?;
         let node = home.node("pi-7").await?;
         assert_eq!(
             condition(&node, "Ready").unwrap().last_transition_time,
