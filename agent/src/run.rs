@@ -150,6 +150,8 @@ pub struct Agent {
     interval_max: Duration,
     detail_every: Option<Duration>,
     facts_at: Option<Instant>,
+    detail_at: Option<Instant>,
+    is_unschedulable: Option<bool>,
     rejected: Rejected,
 }
 
@@ -177,6 +179,8 @@ impl Agent {
             interval_max: INTERVAL_MAX,
             detail_every: None,
             facts_at: None,
+            detail_at: None,
+            is_unschedulable: None,
             rejected: Rejected::default(),
         }
     }
@@ -206,7 +210,7 @@ impl Agent {
                     } else {
                         Bye::Restart
                     };
-                    self.goodbye(bye, &ports.outbox).await;
+                    self.goodbye(bye, &mut ports).await;
                     return Ok(());
                 }
             }
@@ -236,19 +240,25 @@ impl Agent {
             return Err(RunError::NoAnswer { broker });
         };
         self.take(connected?, Instant::now(), &ports.outbox);
-        self.goodbye(Bye::Leave, &ports.outbox).await;
+        self.goodbye(Bye::Leave, &mut ports).await;
         Ok(())
     }
 
-    async fn goodbye(&mut self, bye: Bye, outbox: &watch::Sender<Outbox>) {
+    async fn goodbye(&mut self, bye: Bye, ports: &mut Ports) {
         telemetry::stopping();
         info!(?bye, is_connected = self.will_hash.is_some(), "stopping");
         let bye = self.will_hash.map(|_| self.parts.encoder.bye(bye));
-        outbox.send_modify(|outbox| outbox.close(bye));
-        if tokio::time::timeout(GOODBYE_WITHIN, outbox.closed())
-            .await
-            .is_err()
-        {
+        ports.outbox.send_modify(|outbox| outbox.close(bye));
+        // A session that still has something to tell must not wait for us.
+        let notices = &mut ports.notices;
+        let told_all = async { while notices.recv().await.is_some() {} };
+        let ended = async {
+            tokio::select! {
+                () = ports.outbox.closed() => {}
+                () = told_all => {}
+            }
+        };
+        if tokio::time::timeout(GOODBYE_WITHIN, ended).await.is_err() {
             debug!("the goodbye was not acknowledged");
         }
     }
@@ -409,10 +419,13 @@ impl Agent {
             Ok(Down::SendDetail { every_s }) => {
                 let every = Duration::from_secs(every_s.into()).max(DETAIL_EVERY_MIN);
                 self.detail_every = (every_s != 0).then_some(every);
-                self.agenda.detail = self.detail_every.map(|_| now);
+                let earliest = self.detail_at.map_or(now, |at| at + DETAIL_EVERY_MIN);
+                self.agenda.detail = self.detail_every.map(|_| earliest.max(now));
             }
             Ok(Down::Unschedulable(is_unschedulable)) => {
-                info!(is_unschedulable, "the node was marked");
+                if self.is_unschedulable.replace(is_unschedulable) != Some(is_unschedulable) {
+                    info!(is_unschedulable, "the gateway tells whether pods may come");
+                }
             }
             Ok(Down::SetInterval { interval_ms }) => {
                 let interval = Duration::from_millis(interval_ms.into());
@@ -473,6 +486,7 @@ impl Agent {
             let observation = self.parts.observer.observe(Detail::Kept);
             let frame = self.parts.encoder.detail(&observation);
             outbox.send_modify(|outbox| outbox.put(Slot::Detail, frame));
+            self.detail_at = Some(now);
         }
     }
 }

@@ -39,8 +39,9 @@ const WILL_DELAY_S: u32 = 10;
 const CONNECT_WITHIN_S: u64 = 10;
 /// No dead path goes unnoticed for longer.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
-/// How often to ping where acknowledgements show a dead path: as seldom as is polite.
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(60);
+/// How often to ping where acknowledgements show a dead path: each minute of it is a quarter of a
+/// megabyte a month, and a broker that forgets us later changes nothing.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(180);
 /// Frames that may be unacknowledged; a fourth waits in the outbox, where a newer may replace it.
 const UNACKED_MAX: usize = 3;
 /// The client allocates in proportion to this.
@@ -370,7 +371,10 @@ impl Connection<'_> {
         let trouble = trouble(err);
         let is_local = self.session.broker.host.rsplit('.').next() == Some("local");
         if trouble == Trouble::Closed && self.since.is_none() {
-            Trouble::ClosedAtOnce
+            match self.session.tls {
+                Some(_) => Trouble::ClosedAtOnceTls,
+                None => Trouble::ClosedAtOnce,
+            }
         } else if trouble == Trouble::Unresolvable && is_local {
             Trouble::UnresolvableLocal
         } else {

@@ -27,14 +27,17 @@ pub enum Trouble {
     /// The broker hung up before it greeted.
     #[error("the broker closed the connection at once: does this port want TLS (mqtts://)?")]
     ClosedAtOnce,
+    /// The broker hung up before TLS was spoken.
+    #[error("the broker closed the connection at once: does this port want mqtt:// without s?")]
+    ClosedAtOnceTls,
     /// Frames are not acknowledged.
     #[error("the broker stopped answering")]
     Silent,
     /// User name or password are wrong.
-    #[error("the broker refuses the user name or the password (0x86)")]
+    #[error("the broker refuses us (0x86): check user name and password")]
     BadCredentials,
     /// The user may not connect.
-    #[error("the broker does not authorise this user or certificate (0x87)")]
+    #[error("the broker does not authorise us (0x87): check user name, password and certificate")]
     NotAuthorised,
     /// The user may connect and not publish.
     #[error("the broker does not let us publish on {0}: check its access control list")]

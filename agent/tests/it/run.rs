@@ -351,6 +351,13 @@ async fn detail_comes_while_it_is_asked_for() {
     let detail = nodling_protocol::Detail::decode(second.message()).unwrap();
     assert_eq!(detail.cpus.len(), 4);
     assert!(detail.memory.is_some() && !detail.filesystems.is_empty());
+    for _ in 0..20 {
+        let every_s = 60;
+        double
+            .tell(session, tag, Down::SendDetail { every_s })
+            .await;
+    }
+    assert_eq!(double.next().await.at - second.at, secs(5));
     double
         .tell(session, tag, Down::SendDetail { every_s: 0 })
         .await;
