@@ -1,6 +1,6 @@
 //! The loop: reads, judges, encodes and hands over, until it is told to stop.
 //!
-//! One `select!` over a closed set of [`Input`]s. The agent never waits for the broker: while
+//! One `select!` over a closed set of inputs. The agent never waits for the broker: while
 //! there is none it observes on, and what it would have said is not kept.
 
 use std::time::Duration;
