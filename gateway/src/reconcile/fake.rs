@@ -206,7 +206,9 @@ fn merge(target: &mut Value, patch: &Value, key: &str) {
             let list = items.iter().filter(|item| !is_marker(item)).cloned();
             *target = Value::Array(list.collect());
         }
-        other => *target = other.clone(),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {
+            *target = patch.clone();
+        }
     }
 }
 
