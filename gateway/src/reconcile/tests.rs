@@ -922,6 +922,7 @@ proptest! {
     fn loss_repetition_and_disorder_end_in_the_same_node(
         order in prop::collection::vec(0_usize..24, 0..32),
     ) {
+        static STRAIGHT: OnceLock<Value> = OnceLock::new();
         let status = |beat: usize| if beat.is_multiple_of(3) { Status::True } else { Status::False };
         let script = |world: &World| {
             let mut board = attic();
@@ -944,7 +945,6 @@ proptest! {
             node["metadata"]["uid"] = Value::Null;
             node
         };
-        static STRAIGHT: OnceLock<Value> = OnceLock::new();
         let straight = STRAIGHT.get_or_init(|| {
             let mut world = embedded();
             for frame in script(&world) {
