@@ -126,12 +126,12 @@ impl Disk {
             let backend = CountedFile::open(&file, Arc::clone(&written))?;
             builder().create_with_backend(backend)
         });
-        let opened = Self::with_opener(path, opener)?;
+        let loaded = Self::with_opener(path, opener)?;
         // The new file's name must survive a power cut too.
         File::open(directory)
             .and_then(|handle| handle.sync_all())
             .map_err(io_error)?;
-        Ok(opened)
+        Ok(loaded)
     }
 
     /// Opens whatever `opener` gives; tests inject failing files here.
@@ -199,22 +199,25 @@ pub(crate) fn builder() -> redb::Builder {
     builder
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other errors mean the same here"
+)]
 fn open_error(path: &Path, err: DatabaseError) -> StoreError {
     let path = path.to_owned();
+    let is_damage = |kind| {
+        matches!(
+            kind,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        )
+    };
+    if matches!(err, DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::InUse { path };
+    }
+    let err = redb::Error::from(err);
     match err {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if !matches!(
-                source.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            StoreError::Io { path, source }
-        }
-        err => StoreError::Corrupt {
-            path,
-            source: Box::new(err.into()),
-        },
+        redb::Error::Io(source) if !is_damage(source.kind()) => StoreError::Io { path, source },
+        source => corrupt(&path, source),
     }
 }
 
