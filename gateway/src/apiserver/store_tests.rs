@@ -7,12 +7,19 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc};
 
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api,
+    api::{PostParams, WatchParams},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
     ApiServer, Credentials, Store, StoreError, StoreOptions, kubeconfig,
     object::text,
+    serve,
     testing::{FakeDisk, api_on, call, get, now, watch},
 };
 
@@ -447,4 +454,55 @@ fn credentials_are_made_once_and_the_certificate_again_for_a_new_name() {
         (other.token(), other.ca_certificate())
     );
     other.tls().unwrap();
+}
+
+async fn client(config: &str) -> kube::Client {
+    let config = kube::config::Kubeconfig::from_yaml(config).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options)
+        .await
+        .unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+#[tokio::test]
+async fn over_tls_only_the_token_opens_and_shutdown_ends_watches() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = Credentials::load_or_create(directory.path(), &[], now()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let api = api_on(&FakeDisk::default());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let token = credentials.token().to_owned();
+    let server = tokio::spawn(serve(
+        listener,
+        api,
+        credentials.tls().unwrap(),
+        token,
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    let config = kubeconfig(&credentials, &url);
+    let known: Api<Node> = Api::all(client(&config).await);
+    let node: Node = serde_json::from_value(node("pi-1")).unwrap();
+    known.create(&PostParams::default(), &node).await.unwrap();
+    let stranger = config.replace(credentials.token(), "guess");
+    let err = Api::<Node>::all(client(&stranger).await)
+        .get("pi-1")
+        .await
+        .unwrap_err();
+    assert!(matches!(err, kube::Error::Api(status) if status.code == 401));
+    let mut events = known
+        .watch(&WatchParams::default(), "0")
+        .await
+        .unwrap()
+        .boxed();
+    assert!(events.try_next().await.unwrap().is_some());
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert!(
+        !matches!(events.try_next().await, Ok(Some(_))),
+        "the watch goes on"
+    );
 }
