@@ -506,3 +506,50 @@ async fn over_tls_only_the_token_opens_and_shutdown_ends_watches() {
         "the watch goes on"
     );
 }
+
+#[tokio::test]
+async fn fifty_idle_nodes_write_at_most_twenty_megabytes_a_day() {
+    const FLUSHES_PER_DAY: u64 = 24 * 60 / 5;
+    const FLUSHES: u64 = 6;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+    let api = ApiServer::new(Arc::new(store), now);
+    let kinds = "Ready MemoryPressure DiskPressure PIDPressure OutOfDisk NetworkUnavailable \
+                 UnderVoltage Throttled ThermalPressure ReadOnlyFilesystem StorageWorn \
+                 ClockUnsynchronized CPUPressure IOPressure";
+    let conditions = |time: &str| -> Vec<Value> {
+        let kinds = kinds.split_whitespace();
+        kinds
+            .map(|kind| json!({"type": kind, "status": "False", "lastHeartbeatTime": time}))
+            .collect()
+    };
+    for index in 0..50 {
+        let mut node = node(&format!("pi-{index}"));
+        node["status"]["conditions"] = conditions("2026-03-01T12:00:00Z").into();
+        create(&api, NODES, &node).await;
+        create(&api, LEASES, &lease(&format!("pi-{index}"))).await;
+    }
+    api.store().flush().unwrap();
+    let before = api.store().metrics();
+    for minute in 1..=FLUSHES {
+        for index in 0..50 {
+            let name = format!("pi-{index}");
+            renew(
+                &api,
+                &name,
+                &format!("2026-03-01T12:{minute:02}:{index:02}.000000Z"),
+            )
+            .await;
+            let time = format!("2026-03-01T12:{minute:02}:{index:02}Z");
+            let patch = json!({"status": {"conditions": conditions(&time)}});
+            let head = format!("PATCH {NODES}/{name}/status\n{STRATEGIC}");
+            assert_eq!(call(&api, &head, &patch).await.0, 200);
+        }
+        assert_eq!(api.store().flush().unwrap().beats, 100);
+    }
+    let after = api.store().metrics();
+    assert_eq!(after.commits - before.commits, FLUSHES);
+    let per_day = (after.bytes_written - before.bytes_written) / FLUSHES * FLUSHES_PER_DAY;
+    // Twenty are allowed; what changes for good must find room too.
+    assert!(per_day <= 12_000_000, "{per_day} bytes a day");
+}

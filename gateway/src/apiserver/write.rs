@@ -66,8 +66,7 @@ impl Call<'_> {
     pub(crate) async fn create(&self, body: &[u8]) -> Result<Written, ApiError> {
         let is_dry = self.query.is_dry_run()?;
         let validation = self.query.field_validation()?;
-        let (mut new, warnings) =
-            decode::normalise(self.resource(), decode::parse(body)?, validation)?;
+        let (mut new, warnings) = decode::decode(self.resource(), body, validation)?;
         self.prepare_new(&mut new)?;
         let stem = match text(&new, "/metadata/name") {
             "" => text(&new, "/metadata/generateName").to_owned(),
@@ -178,8 +177,7 @@ impl Call<'_> {
     pub(crate) async fn update(&self, body: &[u8]) -> Result<Written, ApiError> {
         let is_dry = self.query.is_dry_run()?;
         let validation = self.query.field_validation()?;
-        let given = decode::parse(body)?;
-        let (new, warnings) = decode::normalise(self.resource(), given, validation)?;
+        let (new, warnings) = decode::decode(self.resource(), body, validation)?;
         for _ in 0..ATTEMPTS_MAX {
             let current = self.current()?;
             if let Some(object) = self.replace(current, None, new.clone(), is_dry).await? {
