@@ -81,7 +81,7 @@ impl Clocks {
         self.doubt(self.reading())
     }
 
-    /// What the wall clock shows, believed or not.
+    /// What the wall clock shows, believed or not: for stamps that must be something.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the wall clock"

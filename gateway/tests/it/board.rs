@@ -6,6 +6,7 @@ use bytes::Bytes;
 use nodling_gateway::time::Clocks;
 use nodling_protocol::facts::{Address, AddressKind, Facts, Resource, SystemInfo};
 use nodling_protocol::frame::{Message, Position, encode_clear, encode_will};
+use nodling_protocol::heartbeat::Readings;
 use nodling_protocol::units::Uptime;
 use nodling_protocol::{
     BootId, Bye, ConditionKind, Heartbeat, Instance, MAX_FRAME_LEN, Status, Statuses, Vitals, Will,
@@ -14,17 +15,17 @@ use nodling_protocol::{
 use crate::peer::Peer;
 
 /// One board and its connection.
-pub struct Board {
-    pub peer: Peer,
-    pub name: String,
-    pub instance: Instance,
-    pub will: Will,
+pub(crate) struct Board {
+    pub(crate) peer: Peer,
+    pub(crate) name: String,
+    pub(crate) instance: Instance,
+    pub(crate) will: Will,
     session: u8,
     sequence: u64,
 }
 
 impl Board {
-    pub async fn connect(broker: SocketAddr, name: &str, instance: u64) -> Self {
+    pub(crate) async fn connect(broker: SocketAddr, name: &str, instance: u64) -> Self {
         let down = format!("nodling/home/down/{name}");
         let id = format!("nodling-{name}-{instance:x}");
         Self {
@@ -38,7 +39,7 @@ impl Board {
     }
 
     /// The same agent on a new connection.
-    pub async fn reconnect(&mut self, broker: SocketAddr) {
+    pub(crate) async fn reconnect(&mut self, broker: SocketAddr) {
         self.peer = Self::connect(broker, &self.name, self.instance.0)
             .await
             .peer;
@@ -66,12 +67,12 @@ impl Board {
         self.peer.publish(&topic, frame, false).await;
     }
 
-    pub async fn facts(&mut self) {
+    pub(crate) async fn facts(&mut self) {
         let frame = self.facts_frame();
         self.up(&frame).await;
     }
 
-    pub fn facts_frame(&mut self) -> Vec<u8> {
+    pub(crate) fn facts_frame(&mut self) -> Vec<u8> {
         let name = self.name.clone();
         let memory = |amount| Resource {
             name: "memory",
@@ -114,7 +115,7 @@ impl Board {
         self.frame(Message::Facts(&facts))
     }
 
-    pub fn beat_frame(&mut self) -> Vec<u8> {
+    pub(crate) fn beat_frame(&mut self) -> Vec<u8> {
         let conditions = Statuses::default()
             .with(ConditionKind::Ready, Status::True)
             .with(ConditionKind::MemoryPressure, Status::False)
@@ -127,24 +128,24 @@ impl Board {
             custom: Statuses::default(),
             vitals: Vitals::default(),
             failed: 0,
-            readings: Default::default(),
+            readings: Readings::default(),
             unknown_tags: 0,
         };
         self.frame(Message::Heartbeat(&beat))
     }
 
-    pub async fn beat(&mut self) {
+    pub(crate) async fn beat(&mut self) {
         let frame = self.beat_frame();
         self.up(&frame).await;
     }
 
-    pub async fn bye(&mut self, bye: Bye) {
+    pub(crate) async fn bye(&mut self, bye: Bye) {
         let frame = self.frame(Message::Bye(bye));
         self.up(&frame).await;
     }
 
     /// What the broker would say.
-    pub async fn break_off(&self) {
+    pub(crate) async fn break_off(&self) {
         let mut buffer = [0; 64];
         let len = encode_will(&mut buffer, &self.will).unwrap();
         let topic = format!("nodling/home/will/{}", self.name);
@@ -152,7 +153,7 @@ impl Board {
     }
 
     /// The gateway's next frame.
-    pub async fn down(&mut self) -> Bytes {
+    pub(crate) async fn down(&mut self) -> Bytes {
         self.peer.message().await.1
     }
 }

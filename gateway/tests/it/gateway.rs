@@ -1,7 +1,7 @@
 //! A whole gateway in this process: embedded broker, embedded API, ports 0.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -10,6 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Node;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use nodling_gateway::apiserver::{Store, StoreOptions};
 use nodling_gateway::config::{Config, Environment};
 use nodling_gateway::run::{RunError, run};
 use nodling_gateway::time::Clocks;
@@ -20,16 +21,17 @@ use tokio::task::JoinHandle;
 use crate::{eventually, soon};
 
 /// A running gateway.
-pub struct Gateway {
-    pub client: Client,
-    pub broker: SocketAddr,
+pub(crate) struct Gateway {
+    pub(crate) client: Client,
+    pub(crate) broker: SocketAddr,
     listen: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), RunError>>,
+    dir: PathBuf,
 }
 
 /// What a test changes: everything else is the default on ports 0.
-pub fn config(dir: &Path) -> Config {
+pub(crate) fn config(dir: &Path) -> Config {
     Config {
         embedded_broker: Some("127.0.0.1:0".parse().unwrap()),
         api_listen: "127.0.0.1:0".parse().unwrap(),
@@ -40,11 +42,11 @@ pub fn config(dir: &Path) -> Config {
 }
 
 impl Gateway {
-    pub async fn start(config: Config) -> Self {
+    pub(crate) async fn start(config: Config) -> Self {
         Self::start_at(config, Clocks::system(false)).await
     }
 
-    pub async fn start_at(config: Config, clocks: Clocks) -> Self {
+    pub(crate) async fn start_at(config: Config, clocks: Clocks) -> Self {
         let dir = config.data_dir.clone().unwrap();
         // What an earlier one wrote is not this one's.
         let _ = std::fs::remove_file(dir.join("addresses.json"));
@@ -75,29 +77,32 @@ impl Gateway {
             listen: address("listen").unwrap(),
             stop,
             ended,
+            dir,
         }
     }
 
     /// Ends it as SIGTERM does, and says how long that took.
-    pub async fn stop(self) -> Duration {
+    pub(crate) async fn stop(self) -> Duration {
         let started = tokio::time::Instant::now();
         self.stop.send(()).unwrap();
         soon("end", self.ended).await.unwrap().unwrap();
         started.elapsed()
     }
 
-    /// Kills it: nothing is flushed.
-    pub async fn kill(self) {
+    /// Kills it: nothing is flushed. Its store is free again when the last of it has gone.
+    pub(crate) async fn kill(self) {
         self.ended.abort();
         let _ = self.ended.await;
+        let free = async || Store::open(&self.dir, StoreOptions::default()).is_ok();
+        eventually("free store", free, |is_free| *is_free).await;
     }
 
-    pub fn nodes(&self) -> Api<Node> {
+    pub(crate) fn nodes(&self) -> Api<Node> {
         Api::all(self.client.clone())
     }
 
     /// A page of `--listen`: its status and text.
-    pub async fn page(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn page(&self, path: &str) -> (u16, String) {
         let client = HttpClient::builder(TokioExecutor::new()).build_http::<Empty<&[u8]>>();
         let uri = format!("http://{}{path}", self.listen).parse().unwrap();
         let answer = soon("page", client.get(uri)).await.unwrap();
@@ -107,7 +112,7 @@ impl Gateway {
     }
 
     /// A counter of the metrics page.
-    pub async fn metric(&self, sample: &str) -> u64 {
+    pub(crate) async fn metric(&self, sample: &str) -> u64 {
         let (_, page) = self.page("/metrics").await;
         let line = page.lines().find(|line| line.starts_with(sample));
         let line = line.unwrap_or_else(|| panic!("no {sample} in\n{page}"));
@@ -115,12 +120,12 @@ impl Gateway {
     }
 
     /// Waits for a counter.
-    pub async fn metric_at_least(&self, sample: &str, count: u64) {
+    pub(crate) async fn metric_at_least(&self, sample: &str, count: u64) {
         eventually(sample, || self.metric(sample), |value| *value >= count).await;
     }
 
     /// Waits for a node's Ready condition.
-    pub async fn ready(&self, name: &str, status: &str) -> Node {
+    pub(crate) async fn ready(&self, name: &str, status: &str) -> Node {
         let nodes = self.nodes();
         let node = eventually(
             &format!("{name} with Ready={status}"),
@@ -136,7 +141,7 @@ impl Gateway {
 }
 
 /// Status and reason of a condition.
-pub fn condition(node: &Node, kind: &str) -> Option<(String, String)> {
+pub(crate) fn condition(node: &Node, kind: &str) -> Option<(String, String)> {
     let conditions = node.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions
         .iter()

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use nodling_gateway::config::Config;
 use nodling_gateway::time::Clocks;
-use nodling_protocol::{Down, Frame, Kind};
+use nodling_protocol::{Bye, Down, Frame, Kind};
 use serde_json::json;
 
 use crate::board::Board;
@@ -107,8 +107,48 @@ async fn a_silent_board_becomes_unknown_and_comes_back() {
     gateway.ready("attic", "True").await;
     let node = gateway.ready("attic", "Unknown").await;
     assert_eq!(condition(&node, "Ready").unwrap().1, "NodeStatusUnknown");
-    board.beat().await;
-    gateway.ready("attic", "True").await;
+    let nodes = gateway.nodes();
+    let beat = async || {
+        board.beat().await;
+        nodes
+            .get("attic")
+            .await
+            .ok()
+            .and_then(|node| condition(&node, "Ready"))
+    };
+    let is_ready = |ready: &Option<(String, String)>| {
+        ready.as_ref().is_some_and(|(status, _)| status == "True")
+    };
+    eventually("return", beat, is_ready).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_shuts_down_says_so_and_a_broken_line_is_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(Config {
+        fail_fast: true,
+        ..config(dir.path())
+    })
+    .await;
+    for name in ["attic", "cellar"] {
+        let mut board = Board::connect(gateway.broker, name, name.len() as u64).await;
+        board.facts().await;
+        board.beat().await;
+        gateway.ready(name, "True").await;
+        if name == "attic" {
+            board.bye(Bye::Shutdown).await;
+        } else {
+            board.break_off().await;
+        }
+        let node = gateway.ready(name, "False").await;
+        let conditions = node.status.unwrap().conditions.unwrap();
+        let ready = conditions
+            .iter()
+            .find(|condition| condition.type_ == "Ready");
+        let is_shutdown = ready.unwrap().message.as_deref() == Some("node is shutting down");
+        assert_eq!(is_shutdown, name == "attic", "{ready:?}");
+    }
     gateway.stop().await;
 }
 
