@@ -192,10 +192,12 @@ impl Lab {
     pub fn agent_with(&self, name: &str, state: &str, arguments: &[&str]) -> Result<Agent> {
         let configuration = self.path().join(format!("agent-{state}.toml"));
         let state_dir = self.path().join(format!("state-{state}"));
-        std::fs::write(
-            &configuration,
-            format!("state_dir = \"{}\"\n", state_dir.display()),
-        )?;
+        let fleet = self.fleet();
+        let text = format!(
+            "fleet = \"{fleet}\"\nstate_dir = \"{}\"\n",
+            state_dir.display()
+        );
+        std::fs::write(&configuration, text)?;
         let mut all: Vec<String> = vec![
             "run".to_owned(),
             "--config".to_owned(),
@@ -216,6 +218,13 @@ impl Lab {
             process,
             name: name.to_owned(),
         })
+    }
+
+    /// The gateway's fleet.
+    fn fleet(&self) -> &str {
+        let mut arguments = self.gateway_arguments.iter();
+        let named = arguments.find(|argument| *argument == "--fleet");
+        named.and(arguments.next()).map_or("home", String::as_str)
     }
 
     /// The temporary directory.

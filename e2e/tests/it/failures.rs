@@ -82,7 +82,7 @@ async fn a_deaf_api_server_is_named_and_caught_up_with() -> Result<()> {
     let kubeconfig = kubeconfig.display().to_string();
     away.start_gateway(&["--kubeconfig", &kubeconfig, "--fleet", "away"])
         .await?;
-    let _agent = away.agent_with("pi-7", "pi-7", &["--fleet", "away"])?;
+    let _agent = away.agent("pi-7")?;
     home.ready_is("pi-7", "True").await?;
 
     for mood in [Mood::Deaf, Mood::Closed] {
