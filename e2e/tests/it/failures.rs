@@ -65,7 +65,8 @@ async fn a_full_disk_refuses_edits_and_loses_none() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deaf_api_server_is_named_and_caught_up_with() -> Result<()> {
-    let home = Lab::start().await?;
+    // The cluster must not judge while its API is out of reach.
+    let home = Lab::start_with(&["--grace", "10m"]).await?;
     let api = home.api_address()?;
     let proxy = Proxy::start(api).await?;
     let kubeconfig = home.path().join("through-the-proxy");
