@@ -42,7 +42,7 @@ struct Stage {
 
 impl Stage {
     fn new(repo: &Repo) -> anyhow::Result<Self> {
-        let [api, broker, admin] = ports::free([16443, 1883, 9469])?;
+        let [api, broker, admin] = ports::free([16443, 1883, 16444])?;
         // By port, so that a second demonstration beside the first has its own.
         let directory = repo.target.join(format!("demo-{}", api.port()));
         if directory.exists() {

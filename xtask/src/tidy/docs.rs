@@ -73,10 +73,7 @@ pub(crate) fn check_commands(tree: &Tree) -> Vec<Finding> {
         .file(".cargo/config.toml")
         .map(|file| aliases(&file.text))
         .unwrap_or_default();
-    let documents = tree
-        .files
-        .iter()
-        .filter(|file| file.path.to_lowercase().ends_with(".md"));
+    let documents = tree.files.iter().filter(|file| is_document(file));
     let mut findings = Vec::new();
     for file in documents {
         for (line, command) in commands(file) {
@@ -159,6 +156,9 @@ fn parse(command: &str, aliases: &[String]) -> Result<(), String> {
 
 fn parse_xtask(arguments: &[&str]) -> Result<(), String> {
     let words = std::iter::once("xtask").chain(arguments.iter().copied());
+    if arguments.is_empty() {
+        return Ok(());
+    }
     match Cli::command().try_get_matches_from(words) {
         Err(err) if err.use_stderr() => Err("xtask does not understand it".to_owned()),
         // `--help` comes as an error too.
@@ -175,6 +175,56 @@ fn parse_subcommand(arguments: &[&str]) -> Result<(), String> {
     } else {
         Err("xtask has no such command".to_owned())
     }
+}
+
+/// Each link to a file of ours leads somewhere.
+pub(crate) fn check_links(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.files.iter().filter(|file| is_document(file)) {
+        let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for (line, text) in numbered(&file.text) {
+            for target in text
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split([')', '#']).next())
+            {
+                let path = join(folder, target);
+                if !target.is_empty() && !target.contains("://") && !exists(tree, &path) {
+                    findings.push(Finding::new(
+                        &file.path,
+                        line,
+                        format!("there is no {path}"),
+                    ));
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn is_document(file: &Source) -> bool {
+    file.path.to_lowercase().ends_with(".md")
+}
+
+/// A file, or a folder with one.
+fn exists(tree: &Tree, path: &str) -> bool {
+    tree.files.iter().any(|file| {
+        file.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+fn join<'a>(folder: &'a str, target: &'a str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(target.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// `cross` reads `Cross.toml` unless the environment names another file.
@@ -226,6 +276,25 @@ mod tests {
         assert_eq!(
             found.iter().map(|finding| finding.line).collect::<Vec<_>>(),
             [1, 3, 5]
+        );
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_found() {
+        let good = (
+            "docs/a.md",
+            "[a](../README.md#top), [b](decisions), [c](#here), [d](https://x.example)",
+        );
+        let files = [("README.md", ""), ("docs/decisions/0001-a-b.md", ""), good];
+        assert_eq!(check_links(&Tree::of(&files)), []);
+        let bad = (
+            "docs/a.md",
+            "[a](README.md) and [b](../docs)\n[c](decision)",
+        );
+        let found = check_links(&Tree::of(&[files[0], files[1], bad]));
+        assert_eq!(
+            found.iter().map(|finding| finding.line).collect::<Vec<_>>(),
+            [1, 2]
         );
     }
 

@@ -88,6 +88,7 @@ const RULES: &[Rule] = &[
     words::check_sleeps,
     docs::check_decisions,
     docs::check_commands,
+    docs::check_links,
     docs::check_cross,
 ];
 
