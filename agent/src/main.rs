@@ -1,2 +1,214 @@
-//! The agent program.
-fn main() {}
+//! The program: turns command line and configuration into the parts of an agent and runs them.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use nodling_agent::assess::{State, assess};
+use nodling_agent::cli::{Arguments, Command, HELP};
+use nodling_agent::config::{Config, ConfigError, Environment};
+use nodling_agent::describe::describe;
+use nodling_agent::encode::Encoder;
+use nodling_agent::observe::root::Root;
+use nodling_agent::observe::{Detail, Observer};
+use nodling_agent::publish::mqtt::Session;
+use nodling_agent::publish::{Outbox, tls};
+use nodling_agent::run::{Agent, Parts, Ports, Signal};
+use nodling_agent::{instance, telemetry};
+use nodling_protocol::{Fleet, Instance, NodeName};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+/// Between the two observations of `assess`.
+const ASSESS_APART: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let result = Arguments::parse(std::env::args_os().skip(1))
+        .map_err(anyhow::Error::from)
+        .and_then(|arguments| execute(&arguments));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            // The log may be filtered; why a program did not start must not be.
+            let _ = writeln!(std::io::stderr(), "nodling-agent: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Help => print(HELP),
+        Command::Version => print(concat!("nodling-agent ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Assess { is_once } => {
+            let environment = Environment::read();
+            let config = load(arguments, &environment)?;
+            block_on(print_assessment(observer(arguments, &config)?, is_once))?
+        }
+        Command::Check => check(arguments),
+        Command::Run | Command::Leave => {
+            let environment = Environment::read();
+            let config = load(arguments, &environment)?;
+            let is_journal = environment.is_journal;
+            telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
+            block_on(live(arguments, config, environment))?
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    // A reader that has enough, such as `head`, is no failure.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn load(arguments: &Arguments, environment: &Environment) -> Result<Config, ConfigError> {
+    Config::load(
+        arguments.config.as_deref(),
+        &arguments.overrides,
+        environment,
+    )
+}
+
+fn observer(arguments: &Arguments, config: &Config) -> anyhow::Result<Observer> {
+    let root = Root::open(&arguments.root).context("--root")?;
+    Ok(Observer::new(root, config.observe.clone()))
+}
+
+/// One thread for everything; a second one lives while a name is looked up.
+fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_stack_size(512 * 1024)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(future);
+    // A name look-up may hang for as long as the resolver likes; the exit does not wait for it.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+async fn print_assessment(mut observer: Observer, is_once: bool) -> anyhow::Result<()> {
+    let mut state = State::default();
+    let mut observation = observer.observe(Detail::Dropped);
+    let mut assessment = assess(&mut state, &observation);
+    if !is_once {
+        tokio::time::sleep(ASSESS_APART).await;
+        observation = observer.observe(Detail::Dropped);
+        assessment = assess(&mut state, &observation);
+    }
+    let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
+    print(&format!("{text}\n"))
+}
+
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    let environment = Environment::read();
+    let config = load(arguments, &environment)?;
+    let mut observer = observer(arguments, &config)?;
+    let node = node_name(&config, &mut observer)?;
+    if let Some(pem) = config.read_pem()? {
+        tls::client_config(&pem).context("tls")?;
+    }
+    let state_dir = config.state_dir(&environment);
+    print(&config.resolved(&node, &state_dir).to_string())
+}
+
+fn node_name(config: &Config, observer: &mut Observer) -> Result<String, ConfigError> {
+    let observation = observer.observe(Detail::Dropped);
+    config.node_name(&observation.fixed.host.hostname)
+}
+
+async fn live(
+    arguments: &Arguments,
+    config: Config,
+    environment: Environment,
+) -> anyhow::Result<()> {
+    let broker = config.broker.clone().ok_or(ConfigError::NoBroker)?;
+    let pem = config.read_pem()?;
+    let tls = pem
+        .map(|pem| tls::client_config(&pem))
+        .transpose()
+        .context("tls")?;
+    let mut observer = observer(arguments, &config)?;
+    let node = node_name(&config, &mut observer)?;
+    let instance = identity(&config.state_dir(&environment));
+    let session = Session::new(
+        broker.clone(),
+        tls,
+        Fleet::parse(&config.fleet)?,
+        NodeName::parse(&node)?,
+        u16::from_be_bytes(
+            instance
+                .0
+                .to_be_bytes()
+                .first_chunk()
+                .copied()
+                .unwrap_or_default(),
+        ),
+    );
+    let [number, ..] = random().to_le_bytes();
+    let parts = Parts {
+        observer,
+        state: State::default(),
+        encoder: Encoder::new(instance, number),
+        node,
+        broker: broker.address(),
+        interval: config.interval,
+        random,
+    };
+    let is_leaving = arguments.command == Command::Leave;
+    // A handful is never outstanding; both ends run in one thread.
+    let (notices_in, notices) = mpsc::channel(8);
+    let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
+    let (signals_in, signals) = mpsc::channel(2);
+    listen(&signals_in)?;
+    let agent = Agent::start(parts);
+    telemetry::ready(&format!("connecting to {}", broker.address()));
+    tokio::spawn(session.run(outbox_out, notices_in, random));
+    let ports = Ports {
+        outbox,
+        notices,
+        signals,
+    };
+    if is_leaving {
+        agent.leave(ports).await?;
+    } else {
+        agent.run(ports).await?;
+    }
+    Ok(())
+}
+
+/// The identity that is kept, or one for this run.
+fn identity(state_dir: &Path) -> Instance {
+    let made = random();
+    instance::load_or_create(state_dir, made).unwrap_or_else(|err| {
+        let error = telemetry::Chain(&err);
+        warn!(%error, "after a restart the gateway will take this for another board");
+        Instance(made)
+    })
+}
+
+fn listen(signals: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
+    for (kind, meaning) in [
+        (SignalKind::terminate(), Signal::Stop),
+        (SignalKind::interrupt(), Signal::Stop),
+        (SignalKind::hangup(), Signal::Refresh),
+    ] {
+        let mut stream = signal(kind).context("listening for signals")?;
+        let signals = signals.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() && signals.send(meaning).await.is_ok() {}
+        });
+    }
+    Ok(())
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the kernel has had random numbers since it opened this program")
+}

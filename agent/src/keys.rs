@@ -1,0 +1,353 @@
+//! Takes keys out of a TOML file, one by one.
+//!
+//! What is wrong names the file, the line, the key, what stands there and what should. A key that
+//! nobody knows is an error, since a misspelt key would otherwise silently be a default.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Why a configuration was refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// A value that is not what its key wants.
+    #[error("{place}: got {got}, expected {expected}")]
+    Value {
+        /// File, line and key, or the flag.
+        place: String,
+        /// As it stands there.
+        got: String,
+        /// In words, with an example.
+        expected: String,
+    },
+    /// No such key.
+    #[error("{place}: unknown key; {hint}")]
+    Unknown {
+        /// File, line and key.
+        place: String,
+        /// The nearest key, or all of them.
+        hint: String,
+    },
+    /// Not TOML.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// File and line.
+        place: String,
+        /// The parser's.
+        message: String,
+    },
+}
+
+/// A TOML file that was parsed.
+#[derive(Debug)]
+pub struct Document<'t> {
+    file: &'t str,
+    text: &'t str,
+    table: DeTable<'t>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses a text; `file` is what errors call it.
+    pub fn parse(file: &'t str, text: &'t str) -> Result<Self, KeyError> {
+        match DeTable::parse(text) {
+            Ok(table) => Ok(Self {
+                file,
+                text,
+                table: table.into_inner(),
+            }),
+            Err(err) => Err(KeyError::Syntax {
+                place: format!("{file}:{}", line(text, err.span())),
+                message: err.message().replace('\n', " "),
+            }),
+        }
+    }
+
+    /// The keys that stand before the first table.
+    pub fn top(&self) -> Keys<'_> {
+        Keys {
+            file: self.file,
+            text: self.text,
+            table: Some(&self.table),
+            prefix: String::new(),
+        }
+    }
+}
+
+/// The keys of one table.
+#[derive(Debug)]
+pub struct Keys<'d> {
+    file: &'d str,
+    text: &'d str,
+    table: Option<&'d DeTable<'d>>,
+    prefix: String,
+}
+
+impl<'d> Keys<'d> {
+    /// Refuses every key but these.
+    pub fn only(&self, known: &[&str]) -> Result<(), KeyError> {
+        for key in self.table.into_iter().flat_map(DeTable::keys) {
+            let name: &str = key.get_ref();
+            if !known.contains(&name) {
+                return Err(KeyError::Unknown {
+                    place: self.place(name, key.span()),
+                    hint: hint(name, known),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a table within; of none if it is not there.
+    pub fn table(&self, name: &str) -> Result<Keys<'d>, KeyError> {
+        let table = match self.find(name) {
+            None => None,
+            Some(value) => match value.get_ref() {
+                DeValue::Table(table) => Some(table),
+                other => {
+                    let expected = format!("a table: [{}{name}]", self.prefix);
+                    return Err(self.refuse(name, value.span(), shown(other), &expected));
+                }
+            },
+        };
+        Ok(Keys {
+            file: self.file,
+            text: self.text,
+            table,
+            prefix: format!("{}{name}.", self.prefix),
+        })
+    }
+
+    /// A value made of a string.
+    pub fn parse<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Result<Option<T>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let result = match value.get_ref() {
+            DeValue::String(text) => parse(text),
+            other => Err(Refusal {
+                got: shown(other),
+                ..parse("")
+                    .err()
+                    .unwrap_or_else(|| Refusal::new("", "a string"))
+            }),
+        };
+        let refused =
+            |refusal: Refusal| self.refuse(name, value.span(), refusal.got, &refusal.expected);
+        result.map(Some).map_err(refused)
+    }
+
+    /// A list of strings.
+    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let expected = "a list of strings such as [\"/data\"]";
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(self.refuse(name, value.span(), shown(value.get_ref()), expected));
+        };
+        let mut strings = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            let DeValue::String(text) = item.get_ref() else {
+                return Err(self.refuse(name, item.span(), shown(item.get_ref()), expected));
+            };
+            strings.push(text.clone().into_owned());
+        }
+        Ok(Some(strings))
+    }
+
+    fn find(&self, name: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.table?.get(name)
+    }
+
+    fn place(&self, name: &str, span: Range<usize>) -> String {
+        format!(
+            "{}:{}: {}{name}",
+            self.file,
+            line(self.text, Some(span)),
+            self.prefix
+        )
+    }
+
+    fn refuse(&self, name: &str, span: Range<usize>, got: String, expected: &str) -> KeyError {
+        KeyError::Value {
+            place: self.place(name, span),
+            got,
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+/// What a parser of one value says against it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The value as it is shown.
+    pub got: String,
+    /// What is wanted, with an example.
+    pub expected: String,
+}
+
+impl Refusal {
+    /// Refuses a string.
+    pub fn new(got: &str, expected: impl Into<String>) -> Self {
+        Self {
+            got: format!("{got:?}"),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// Reads a duration such as `10s`, `1m30s` or `500ms`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at_checked(digits)?;
+        let unit = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit)?;
+        let number: u64 = number.parse().ok()?;
+        let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+        let part = match unit.trim() {
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => seconds(1),
+            "m" => seconds(60),
+            "h" => seconds(3600),
+            _ => None,
+        };
+        total = total.checked_add(part?)?;
+        rest = after;
+    }
+    Some(total)
+}
+
+/// Writes a duration so that [`parse_duration`] reads it.
+pub fn show_duration(duration: Duration) -> String {
+    let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(ms), "ms"),
+    ];
+    let mut text = String::new();
+    for (number, unit) in parts.into_iter().filter(|(number, _)| *number != 0) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{number}{unit}");
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
+fn line(text: &str, span: Option<Range<usize>>) -> usize {
+    let start = span.map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    before.bytes().filter(|byte| *byte == b'\n').count() + 1
+}
+
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(datetime) => datetime.to_string(),
+        DeValue::Array(_) => "a list".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
+}
+
+fn hint(name: &str, known: &[&str]) -> String {
+    /// Two slips of the finger.
+    const NEAR: usize = 2;
+    let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
+    match nearest {
+        Some((steps, key)) if steps <= NEAR => format!("did you mean {key}?"),
+        _ => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein's.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let steps = (diagonal + usize::from(from != to))
+                .min(left + 1)
+                .min(*cell + 1);
+            diagonal = *cell;
+            *cell = steps;
+            left = steps;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, ms) in [
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(ms)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "10",
+            "s",
+            "10 parsecs",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn distance_counts_slips() {
+        assert_eq!(distance("intervall", "interval"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn a_shown_duration_is_read_again(ms in 0_u64..1_000_000_000) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse_duration(&show_duration(duration)), Some(duration));
+        }
+
+        #[test]
+        fn any_text_is_a_document_or_refused(text in "\\PC{0,80}") {
+            let _ = Document::parse("agent.toml", &text);
+            let _ = parse_duration(&text);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Reads `/proc/loadavg` (Documentation/filesystems/proc.rst, section 1).
+//!
+//! The load counts tasks that wait for a disk too: above the number of cores it often means a
+//! slow card, not a busy processor.
+
+use super::Reading;
+use super::root::Root;
+use super::text::{Flaw, fields, hundredths, lone_number, number_u32};
+
+/// Load averages and the number of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Over one minute, in hundredths.
+    pub one_minute_hundredths: u32,
+    /// Over five minutes, in hundredths.
+    pub five_minutes_hundredths: u32,
+    /// Over fifteen minutes, in hundredths.
+    pub fifteen_minutes_hundredths: u32,
+    /// Tasks that could run now.
+    pub runnable: u32,
+    /// Tasks that exist, threads counted; what the kubelet counts as pids in use.
+    pub threads: u32,
+}
+
+/// Reads the load.
+pub(super) fn read(root: &mut Root) -> Reading<Load> {
+    root.parse("proc/loadavg", parse)
+}
+
+/// Reads a limit of the kernel on the number of tasks.
+pub(super) fn read_limit(root: &mut Root, path: &str) -> Reading<u64> {
+    root.parse(path, |text| match lone_number(text)? {
+        0 => Err(Flaw::new(1, "a limit of nothing")),
+        limit => Ok(limit),
+    })
+}
+
+fn parse(text: &[u8]) -> Result<Load, Flaw> {
+    let flaw = Flaw::new(1, "expected three averages and running/all tasks");
+    let mut fields = fields(text);
+    let mut average = || fields.next().and_then(hundredths).ok_or(flaw);
+    let (one, five, fifteen) = (average()?, average()?, average()?);
+    let mut tasks = fields.next().ok_or(flaw)?.splitn(2, |byte| *byte == b'/');
+    let mut count = || tasks.next().and_then(number_u32).ok_or(flaw);
+    let (runnable, threads) = (count()?, count()?);
+    if threads == 0 || runnable > threads {
+        return Err(Flaw::new(1, "more tasks run than there are"));
+    }
+    Ok(Load {
+        one_minute_hundredths: one,
+        five_minutes_hundredths: five,
+        fifteen_minutes_hundredths: fifteen,
+        runnable,
+        threads,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_three_averages_and_two_counts() {
+        let load = parse(b"0.61 1.06 12.69 1/386 14855\n").unwrap();
+        assert_eq!(load.one_minute_hundredths, 61);
+        assert_eq!(load.five_minutes_hundredths, 106);
+        assert_eq!(load.fifteen_minutes_hundredths, 1269);
+        assert_eq!((load.runnable, load.threads), (1, 386));
+    }
+
+    #[test]
+    fn what_is_no_load_fails() {
+        for text in [
+            "",
+            "0.1 0.1 0.1 1/2 3",
+            "0.61 1.06",
+            "0.61 1.06 0.69 9/8 1",
+            "-0.61 1.06 0.69 1/8 1",
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Reads `/proc/self/mountinfo`, and statvfs(2) of the filesystems on devices
+//! (Documentation/filesystems/proc.rst, section 3.5).
+//!
+//! Never asks a network filesystem, nor what is mounted below one: a server that is gone would
+//! stop the heartbeat.
+
+use super::disk::{Filesystem, Usage};
+use super::root::Root;
+use super::sys::Statvfs;
+use super::text::{Flaw, fields, lines, number};
+use super::{Config, Reading};
+
+const FILESYSTEMS_MAX: usize = 16;
+
+/// A server elsewhere answers for these, or does not.
+const NETWORK_KINDS: [&str; 10] = [
+    "9p",
+    "afs",
+    "ceph",
+    "cifs",
+    "glusterfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "smb3",
+];
+
+/// Images that are full by nature.
+const IMAGE_KINDS: [&str; 6] = ["cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"];
+
+/// Reads how full the root filesystem is; asked whatever kind it is, since nothing runs without.
+pub(super) fn read_root(root: &Root) -> Reading<Usage> {
+    usage(root, "/")
+}
+
+/// Reads the filesystems on devices; `root_usage` is not asked for again.
+pub(super) fn read_filesystems(
+    root: &mut Root,
+    config: &Config,
+    root_usage: &Reading<Usage>,
+) -> Reading<Vec<Filesystem>> {
+    let table = |text: &[u8]| parse_mounts(text, config);
+    // Of a prefix, the first process's mounts are the host's; ours are the container's.
+    let host_mounts = if root.is_whole_machine() {
+        Ok(None)
+    } else {
+        root.parse_table("proc/1/mountinfo", table)
+    };
+    let mounts = match host_mounts {
+        Ok(Some(mounts)) => Some(mounts),
+        Ok(None) | Err(_) => root.parse_table("proc/self/mountinfo", table)?,
+    };
+    let with_usage = |mut filesystem: Filesystem| {
+        filesystem.usage = match &*filesystem.mount_point {
+            "/" => root_usage.clone(),
+            mount_point => usage(root, mount_point),
+        };
+        filesystem
+    };
+    Ok(mounts.map(|mounts| mounts.into_iter().map(with_usage).collect()))
+}
+
+fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
+    let answer = root.statvfs(mount_point)?;
+    answer
+        .map(|answer| in_bytes(&answer))
+        .transpose()
+        .map_err(|flaw| flaw.at(mount_point))
+}
+
+/// Refuses what cannot be: a size of nothing, or more free than there is.
+fn in_bytes(answer: &Statvfs) -> Result<Usage, Flaw> {
+    let bytes = |blocks: u64| {
+        blocks
+            .checked_mul(answer.fragment_bytes)
+            .filter(|bytes| i64::try_from(*bytes).is_ok())
+            .ok_or(Flaw::new(1, "statvfs: a size beyond 2^63"))
+    };
+    let usage = Usage {
+        capacity_bytes: bytes(answer.blocks)?,
+        free_bytes: bytes(answer.blocks_free)?,
+        available_bytes: bytes(answer.blocks_available)?,
+        inodes: answer.inodes,
+        inodes_free: answer.inodes_free,
+    };
+    if usage.capacity_bytes == 0 {
+        return Err(Flaw::new(1, "statvfs: a size of nothing"));
+    }
+    if usage.free_bytes.max(usage.available_bytes) > usage.capacity_bytes
+        || usage.inodes_free > usage.inodes
+    {
+        return Err(Flaw::new(1, "statvfs: more free than there is"));
+    }
+    Ok(usage)
+}
+
+/// One line of mountinfo, as it stands there.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "proc.rst calls it the mount point"
+)]
+struct Mount<'a> {
+    subtree: &'a [u8],
+    mount_point: Box<str>,
+    options: &'a [u8],
+    kind: &'a str,
+    source: Box<str>,
+    super_options: &'a [u8],
+}
+
+fn parse_mounts(text: &[u8], config: &Config) -> Result<Vec<Filesystem>, Flaw> {
+    let mut mounts = Vec::new();
+    for (line_number, line) in lines(text) {
+        let mount = parse_mount(line).ok_or(Flaw::new(line_number, "expected a mount"))?;
+        mounts.push(mount);
+    }
+    if mounts.is_empty() {
+        return Err(Flaw::new(1, "expected a mount"));
+    }
+    let network_points: Vec<_> = mounts
+        .iter()
+        .filter(|mount| mount.is_network())
+        .map(|mount| mount.mount_point.clone())
+        .collect();
+    let mut chosen: Vec<&Mount<'_>> = Vec::new();
+    // Of mounts one above the other, the last is the one that is seen.
+    for mount in mounts.iter().rev() {
+        let is_shadowed = mounts_at(&chosen, &mount.mount_point);
+        if !is_shadowed && mount.is_wanted(config, &network_points) {
+            chosen.push(mount);
+        }
+    }
+    chosen.reverse();
+    // The root first, so that it and not a second mount of its device is kept.
+    chosen.sort_by_key(|mount| *mount.mount_point != *"/");
+    let mut filesystems: Vec<Filesystem> = Vec::new();
+    for mount in chosen {
+        let is_again = mount.is_on_device()
+            && filesystems
+                .iter()
+                .any(|filesystem| filesystem.source == mount.source);
+        if !is_again && filesystems.len() < FILESYSTEMS_MAX {
+            filesystems.push(mount.to_filesystem());
+        }
+    }
+    Ok(filesystems)
+}
+
+fn mounts_at(mounts: &[&Mount<'_>], mount_point: &str) -> bool {
+    mounts
+        .iter()
+        .any(|mount| *mount.mount_point == *mount_point)
+}
+
+impl Mount<'_> {
+    /// Whether a server, or a program that may be one's client, answers for it.
+    fn is_network(&self) -> bool {
+        NETWORK_KINDS.contains(&self.kind) || self.kind.starts_with("fuse.")
+    }
+
+    fn is_on_device(&self) -> bool {
+        self.source.starts_with("/dev/") || self.kind == "zfs" || self.source.starts_with("ubi")
+    }
+
+    /// Whether it is a filesystem of its own on a device, or asked for.
+    fn is_wanted(&self, config: &Config, network_points: &[Box<str>]) -> bool {
+        if *self.mount_point == *"/" || config.filesystems.contains(&self.mount_point.to_string()) {
+            return true;
+        }
+        // Looking one up beneath a server that is gone would wait for the server.
+        let is_beneath_network = network_points.iter().any(|point| {
+            self.mount_point
+                .strip_prefix(&**point)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
+        // Part of a filesystem is a bind mount, except that btrfs mounts subvolumes.
+        let is_whole = self.subtree == b"/" || self.kind == "btrfs";
+        self.is_on_device()
+            && is_whole
+            && !is_beneath_network
+            && !self.is_network()
+            && !IMAGE_KINDS.contains(&self.kind)
+    }
+
+    fn to_filesystem(&self) -> Filesystem {
+        Filesystem {
+            source: self.source.clone(),
+            mount_point: self.mount_point.clone(),
+            kind: self.kind.into(),
+            is_mount_read_only: has_option(self.options, b"ro"),
+            is_super_read_only: has_option(self.super_options, b"ro")
+                || has_option(self.super_options, b"emergency_ro"),
+            usage: Ok(None),
+        }
+    }
+}
+
+/// `id parent major:minor subtree mount_point options [optional…] - kind source super_options`.
+fn parse_mount(line: &[u8]) -> Option<Mount<'_>> {
+    let mut fields = fields(line);
+    number(fields.next()?)?;
+    number(fields.next()?)?;
+    let _device = fields.next()?;
+    let (subtree, mount_point, options) = (fields.next()?, fields.next()?, fields.next()?);
+    fields.find(|field| *field == b"-")?;
+    let kind = std::str::from_utf8(fields.next()?).ok()?;
+    // The source may be empty, and then only two fields are left.
+    let (source, super_options) = match (fields.next()?, fields.next()) {
+        (source, Some(super_options)) => (unescaped(source)?, super_options),
+        (super_options, None) => ("none".into(), super_options),
+    };
+    let mount_point = unescaped(mount_point).filter(|path| path.starts_with('/'))?;
+    Some(Mount {
+        subtree,
+        mount_point,
+        options,
+        kind,
+        source,
+        super_options,
+    })
+}
+
+/// Blanks and backslashes stand as three octal digits. A name that is no text stays lossy: it
+/// names a mount that is not looked up.
+fn unescaped(text: &[u8]) -> Option<Box<str>> {
+    /// `PATH_MAX`.
+    const BYTES_MAX: usize = 4096;
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let escape = after.get(..3).filter(|_| *first == b'\\').and_then(octal);
+        plain.push(escape.unwrap_or(*first));
+        rest = if escape.is_some() {
+            after.get(3..).unwrap_or_default()
+        } else {
+            after
+        };
+    }
+    let is_fit = (1..BYTES_MAX).contains(&plain.len()) && !plain.contains(&0);
+    is_fit.then(|| String::from_utf8_lossy(&plain).into())
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits)
+        .ok()
+        .filter(|text| !text.starts_with('+'))?;
+    u8::from_str_radix(text, 8).ok()
+}
+
+fn has_option(options: &[u8], wanted: &[u8]) -> bool {
+    options
+        .split(|byte| *byte == b',')
+        .any(|option| option == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount_points(text: &str, config: &Config) -> Vec<String> {
+        let mounts = parse_mounts(text.as_bytes(), config).unwrap();
+        mounts
+            .iter()
+            .map(|filesystem| filesystem.mount_point.to_string())
+            .collect()
+    }
+
+    const PI: &str = "\
+        22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/mmcblk0p2 rw\n\
+        23 22 0:6 / /dev rw,relatime shared:2 - devtmpfs devtmpfs rw,size=1,mode=755\n\
+        30 22 0:30 / /boot/firmware rw shared:9 - autofs systemd-1 rw,fd=40\n\
+        31 30 179:1 / /boot/firmware rw,relatime shared:10 - vfat /dev/mmcblk0p1 rw,errors=remount-ro\n\
+        40 22 0:40 / /mnt/nas rw shared:11 - nfs4 nas:/export rw,hard\n\
+        41 40 8:1 / /mnt/nas/disk rw shared:12 - ext4 /dev/sda1 rw\n\
+        42 22 8:17 / /mnt/my\\040disk ro shared:13 - ext4 /dev/sdb1 rw,emergency_ro\n\
+        43 22 179:2 /srv /srv/again rw shared:1 - ext4 /dev/mmcblk0p2 rw\n\
+        44 22 7:1 / /snap/core/1 ro shared:14 - squashfs /dev/loop1 ro\n";
+
+    #[test]
+    fn filesystems_on_devices_are_chosen_and_those_below_a_server_are_not() {
+        let found = mount_points(PI, &Config::default());
+        assert_eq!(found, ["/", "/boot/firmware", "/mnt/my disk"]);
+    }
+
+    #[test]
+    fn a_filesystem_that_is_asked_for_is_chosen_whatever_it_is() {
+        let config = Config {
+            filesystems: vec!["/mnt/nas".into()],
+        };
+        assert_eq!(
+            mount_points(PI, &config),
+            ["/", "/boot/firmware", "/mnt/nas", "/mnt/my disk"]
+        );
+    }
+
+    #[test]
+    fn the_two_kinds_of_read_only_are_told_apart() {
+        let found = parse_mounts(PI.as_bytes(), &Config::default()).unwrap();
+        let flags = |filesystem: &Filesystem| {
+            (filesystem.is_mount_read_only, filesystem.is_super_read_only)
+        };
+        assert_eq!(
+            found.iter().map(flags).collect::<Vec<_>>(),
+            [
+                (false, false),
+                // `errors=remount-ro` is no `ro`.
+                (false, false),
+                (true, true),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_two_roots_the_upper_one_is_seen() {
+        let text = "1 1 0:2 / / rw - rootfs rootfs rw\n\
+            20 1 0:21 / / rw - overlay overlayroot rw,lowerdir=/lower,upperdir=/upper\n";
+        let found = parse_mounts(text.as_bytes(), &Config::default()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (&*found[0].kind, &*found[0].source),
+            ("overlay", "overlayroot")
+        );
+    }
+
+    #[test]
+    fn subvolumes_of_btrfs_are_one_filesystem() {
+        let text = "20 1 0:21 /@ / rw - btrfs /dev/sda2 rw,subvol=/@\n\
+            21 20 0:21 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home\n\
+            22 20 0:33 /@data /data rw - btrfs /dev/sdb rw,subvol=/@data\n";
+        assert_eq!(mount_points(text, &Config::default()), ["/", "/data"]);
+    }
+
+    #[test]
+    fn what_is_no_table_of_mounts_fails() {
+        for text in [
+            "",
+            "\n",
+            "1 2 3",
+            "1 1 0:2 / relative rw - ext4 /dev/sda rw",
+            "x",
+        ] {
+            assert!(
+                parse_mounts(text.as_bytes(), &Config::default()).is_err(),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_filesystem_that_cannot_be_fails() {
+        let sound = Statvfs {
+            fragment_bytes: 4096,
+            blocks: 1000,
+            blocks_free: 300,
+            blocks_available: 250,
+            inodes: 0,
+            inodes_free: 0,
+        };
+        assert_eq!(in_bytes(&sound).unwrap().available_bytes, 250 * 4096);
+        for broken in [
+            Statvfs {
+                blocks: 0,
+                blocks_free: 0,
+                blocks_available: 0,
+                ..sound
+            },
+            Statvfs {
+                fragment_bytes: 0,
+                ..sound
+            },
+            Statvfs {
+                blocks: u64::MAX,
+                ..sound
+            },
+            Statvfs {
+                blocks: u64::MAX,
+                fragment_bytes: 1,
+                ..sound
+            },
+            Statvfs {
+                blocks_available: u64::MAX - 5,
+                ..sound
+            },
+            Statvfs {
+                blocks_free: 1001,
+                ..sound
+            },
+            Statvfs {
+                inodes_free: 1,
+                ..sound
+            },
+        ] {
+            assert!(in_bytes(&broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn octal_escapes_are_undone_and_others_left() {
+        for (text, expected) in [
+            (r"/a\040b", "/a b"),
+            (r"/a\134040b", r"/a\040b"),
+            (r"/a\04", r"/a\04"),
+            (r"/a\999", r"/a\999"),
+            (r"/a\777", r"/a\777"),
+        ] {
+            assert_eq!(
+                unescaped(text.as_bytes()).as_deref(),
+                Some(expected),
+                "{text}"
+            );
+        }
+        assert_eq!(unescaped(br"/a\000"), None);
+    }
+}

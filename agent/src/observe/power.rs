@@ -1,0 +1,128 @@
+//! Reads the firmware's throttle bits from the path that the profile names, and `in0_lcrit_alarm`
+//! of the hwmon chip that it names (Documentation/hwmon/raspberrypi-hwmon.rst).
+//!
+//! A board that cannot tell is absent here, not healthy.
+
+use super::Reading;
+use super::root::Root;
+use super::text::{Flaw, hexadecimal, lone_text};
+
+/// Supply and throttling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Power {
+    /// The firmware's account of it.
+    pub throttled: Reading<Throttled>,
+    /// The kernel's alarm: the supply was too low within the last two seconds.
+    pub is_under_voltage_alarm: Reading<bool>,
+}
+
+/// The bits of `get_throttled`, as the firmware numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttled(pub u32);
+
+impl Throttled {
+    /// The supply is too low now.
+    pub const UNDER_VOLTAGE: u32 = 1 << 0;
+    /// The frequency is capped now.
+    pub const CAPPED: u32 = 1 << 1;
+    /// The processor is throttled now.
+    pub const THROTTLED: u32 = 1 << 2;
+    /// The soft temperature limit is active now.
+    pub const SOFT_LIMIT: u32 = 1 << 3;
+    /// How far the "has occurred since boot" bits lie above those of now.
+    pub const SINCE_BOOT_SHIFT: u32 = 16;
+
+    /// Whether any of `bits` holds now.
+    pub fn is_now(self, bits: u32) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Whether any of `bits` has held since boot.
+    pub fn is_since_boot(self, bits: u32) -> bool {
+        self.0 & (bits << Self::SINCE_BOOT_SHIFT) != 0
+    }
+}
+
+/// Where this board's supply is read; found once, since hwmon numbers change at a boot only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Paths {
+    throttled: Option<String>,
+    alarm: Option<String>,
+}
+
+/// Finds the files that the profile names.
+pub(super) fn find(root: &mut Root, profile: &nodling_boards::Power) -> Paths {
+    let throttled = profile
+        .throttled_paths
+        .as_ref()
+        .and_then(|paths| paths.value.iter().find(|path| root.exists(path)).cloned());
+    let alarm = profile
+        .voltage_chip
+        .as_ref()
+        .and_then(|chip| find_chip(root, &chip.value));
+    Paths {
+        throttled,
+        alarm: alarm.map(|chip| format!("{chip}/in0_lcrit_alarm")),
+    }
+}
+
+/// The directory of the hwmon chip called `name`.
+fn find_chip(root: &mut Root, name: &str) -> Option<String> {
+    const DIRECTORY: &str = "sys/class/hwmon";
+    let chips = root.list(DIRECTORY).ok()??;
+    chips
+        .into_iter()
+        .map(|chip| format!("{DIRECTORY}/{chip}"))
+        .find(|chip| {
+            let found = root.parse(&format!("{chip}/name"), lone_text);
+            matches!(found, Ok(Some(found)) if *found == *name)
+        })
+}
+
+/// Reads the supply.
+pub(super) fn read(root: &mut Root, paths: &Paths) -> Power {
+    let throttled = match &paths.throttled {
+        Some(path) => root.parse(path, parse_throttled),
+        None => Ok(None),
+    };
+    let is_under_voltage_alarm = match &paths.alarm {
+        Some(path) => root.parse(path, parse_alarm),
+        None => Ok(None),
+    };
+    Power {
+        throttled,
+        is_under_voltage_alarm,
+    }
+}
+
+fn parse_throttled(text: &[u8]) -> Result<Throttled, Flaw> {
+    let bits = hexadecimal(text.trim_ascii());
+    bits.map(Throttled)
+        .ok_or(Flaw::new(1, "expected hexadecimal digits"))
+}
+
+fn parse_alarm(text: &[u8]) -> Result<bool, Flaw> {
+    match text.trim_ascii() {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(Flaw::new(1, "expected 0 or 1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttle_bits_are_hexadecimal_without_a_prefix() {
+        let throttled = parse_throttled(b"50005\n").unwrap();
+        assert!(throttled.is_now(Throttled::UNDER_VOLTAGE));
+        assert!(throttled.is_now(Throttled::THROTTLED));
+        assert!(!throttled.is_now(Throttled::CAPPED | Throttled::SOFT_LIMIT));
+        assert!(throttled.is_since_boot(Throttled::UNDER_VOLTAGE));
+        assert!(!throttled.is_since_boot(Throttled::SOFT_LIMIT));
+        for text in ["", "0x50005", "-1", "+1", "100000000", "g"] {
+            assert!(parse_throttled(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

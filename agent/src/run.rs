@@ -1,0 +1,527 @@
+//! The loop: reads, judges, encodes and hands over, until it is told to stop.
+//!
+//! One `select!` over a closed set of [`Input`]s. The agent never waits for the broker: while
+//! there is none it observes on, and what it would have said is not kept.
+
+use std::time::Duration;
+
+use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Kind, Status, Statuses, WillHash};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::assess::{Assessment, State, assess};
+use crate::encode::{Encoder, Identity, facts};
+use crate::observe::{Detail, Observation, Observer};
+use crate::publish::trouble::Trouble;
+use crate::publish::{Notice, Outbox, Slot};
+use crate::telemetry;
+
+/// Conditions are judged at least this often, however seldom beats are wanted.
+const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
+/// No gateway can ask for more.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// No gateway can ask for less.
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+/// A fleet that greets a new gateway spreads over this.
+const HELLO_JITTER_MS: u64 = 10_000;
+/// Crystals drift: a session's clock is trusted for twelve hours.
+const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
+/// By how much a session may be shorter, so that a fleet does not renew in step.
+const SESSION_JITTER_MS: u64 = 3_600_000;
+/// Facts on request come no more often.
+const FACTS_APART: Duration = Duration::from_secs(1);
+/// Detail on request comes no more often.
+const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
+/// What a goodbye may take; systemd and people wait for it.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
+/// What `leave` may take to reach a broker.
+const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+
+/// What the loop is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Say goodbye and end.
+    Stop,
+    /// Read again what is read rarely.
+    Refresh,
+}
+
+/// Every cause of work.
+#[derive(Debug)]
+enum Input {
+    Due,
+    Notice(Notice),
+    Signal(Signal),
+}
+
+/// The loop's ends of its channels.
+#[derive(Debug)]
+pub struct Ports {
+    /// State for the session.
+    pub outbox: watch::Sender<Outbox>,
+    /// What the session tells.
+    pub notices: mpsc::Receiver<Notice>,
+    /// What the system tells.
+    pub signals: mpsc::Receiver<Signal>,
+}
+
+/// Why the loop ended otherwise than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The session's task is gone, which only a bug explains.
+    #[error("the broker session ended by itself")]
+    SessionEnded,
+    /// `leave` found no broker.
+    #[error("no connection to {broker}")]
+    NotConnected {
+        /// Host and port.
+        broker: String,
+        /// Why.
+        #[source]
+        trouble: Trouble,
+    },
+    /// `leave` was not answered.
+    #[error("{broker} did not answer within {} s", LEAVE_WITHIN.as_secs())]
+    NoAnswer {
+        /// Host and port.
+        broker: String,
+    },
+}
+
+/// What an agent is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Reads the board.
+    pub observer: Observer,
+    /// Judges it.
+    pub state: State,
+    /// Writes frames.
+    pub encoder: Encoder,
+    /// The node's name.
+    pub node: String,
+    /// The broker's address, for people.
+    pub broker: String,
+    /// How often the configuration wants beats.
+    pub interval: Duration,
+    /// Uniform over all of `u64`.
+    pub random: fn() -> u64,
+}
+
+/// Counts of what was not obeyed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rejected {
+    malformed: u32,
+    stale: u32,
+    dropped: u32,
+}
+
+/// When what is due next.
+#[derive(Clone, Copy, Debug)]
+struct Agenda {
+    observe: Instant,
+    beat: Instant,
+    hello: Option<Instant>,
+    facts: Option<Instant>,
+    detail: Option<Instant>,
+    alive: Option<Instant>,
+}
+
+impl Agenda {
+    fn next(&self) -> Instant {
+        [self.hello, self.facts, self.detail, self.alive]
+            .into_iter()
+            .flatten()
+            .fold(self.observe.min(self.beat), Instant::min)
+    }
+}
+
+/// One agent, between start and stop.
+#[derive(Debug)]
+pub struct Agent {
+    parts: Parts,
+    agenda: Agenda,
+    latest: (Observation, Assessment),
+    /// Of the present connection; `None` while there is none.
+    will_hash: Option<WillHash>,
+    trouble: Option<Trouble>,
+    epoch: Option<u64>,
+    interval_asked: Option<Duration>,
+    interval_max: Duration,
+    detail_every: Option<Duration>,
+    facts_at: Option<Instant>,
+    rejected: Rejected,
+}
+
+impl Agent {
+    /// Observes for the first time; the next tick's phase is the node's own.
+    pub fn start(mut parts: Parts) -> Self {
+        let now = Instant::now();
+        let latest = observe(&mut parts, Detail::Dropped);
+        let first = phase(&parts.node, parts.interval);
+        Self {
+            agenda: Agenda {
+                observe: now + first.min(OBSERVE_EVERY_MAX),
+                beat: now + first,
+                hello: None,
+                facts: None,
+                detail: None,
+                alive: telemetry::watchdog_every().map(|every| now + every),
+            },
+            parts,
+            latest,
+            will_hash: None,
+            trouble: None,
+            epoch: None,
+            interval_asked: None,
+            interval_max: INTERVAL_MAX,
+            detail_every: None,
+            facts_at: None,
+            rejected: Rejected::default(),
+        }
+    }
+
+    /// Runs until a signal stops it, then says goodbye if anybody listens.
+    pub async fn run(mut self, mut ports: Ports) -> Result<(), RunError> {
+        loop {
+            let input = tokio::select! {
+                () = tokio::time::sleep_until(self.agenda.next()) => Input::Due,
+                notice = ports.notices.recv() => match notice {
+                    Some(notice) => Input::Notice(notice),
+                    None => return Err(RunError::SessionEnded),
+                },
+                Some(signal) = ports.signals.recv() => Input::Signal(signal),
+            };
+            let now = Instant::now();
+            match input {
+                Input::Due => self.due(now, &ports.outbox),
+                Input::Notice(notice) => self.take(notice, now, &ports.outbox),
+                Input::Signal(Signal::Refresh) => {
+                    self.parts.observer.refresh();
+                    self.agenda.observe = now;
+                }
+                Input::Signal(Signal::Stop) => {
+                    let bye = if self.parts.observer.is_shutting_down() {
+                        Bye::Shutdown
+                    } else {
+                        Bye::Restart
+                    };
+                    self.goodbye(bye, &ports.outbox).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Connects, says goodbye for good, and ends.
+    pub async fn leave(mut self, mut ports: Ports) -> Result<(), RunError> {
+        let broker = self.parts.broker.clone();
+        let connected = async {
+            while let Some(notice) = ports.notices.recv().await {
+                match notice {
+                    Notice::Connected { .. } => return Ok(notice),
+                    Notice::Disconnected(trouble) => {
+                        let broker = self.parts.broker.clone();
+                        return Err(RunError::NotConnected { broker, trouble });
+                    }
+                    Notice::Refused(_) | Notice::Down(_) | Notice::Announced { .. } => {}
+                    Notice::Dropped => {}
+                }
+            }
+            Err(RunError::SessionEnded)
+        };
+        let Ok(connected) = tokio::time::timeout(LEAVE_WITHIN, connected).await else {
+            return Err(RunError::NoAnswer { broker });
+        };
+        self.take(connected?, Instant::now(), &ports.outbox);
+        self.goodbye(Bye::Leave, &ports.outbox).await;
+        Ok(())
+    }
+
+    async fn goodbye(&mut self, bye: Bye, outbox: &watch::Sender<Outbox>) {
+        telemetry::stopping();
+        info!(?bye, is_connected = self.will_hash.is_some(), "stopping");
+        let bye = self.will_hash.map(|_| self.parts.encoder.bye(bye));
+        outbox.send_modify(|outbox| outbox.close(bye));
+        if tokio::time::timeout(GOODBYE_WITHIN, outbox.closed())
+            .await
+            .is_err()
+        {
+            debug!("the goodbye was not acknowledged");
+        }
+    }
+
+    fn due(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
+        if self.agenda.alive.is_some_and(|at| at <= now) {
+            telemetry::alive();
+            self.agenda.alive = telemetry::watchdog_every().map(|every| now + every);
+        }
+        if self.agenda.hello.is_some_and(|at| at <= now) {
+            self.open_session(now, outbox);
+        }
+        if self.agenda.observe <= now || self.agenda.beat <= now {
+            self.tick(now, outbox);
+        }
+        if self.agenda.facts.is_some_and(|at| at <= now) {
+            self.agenda.facts = None;
+            self.send_facts(now, Slot::Facts, outbox);
+        }
+        if self.agenda.detail.is_some_and(|at| at <= now) {
+            self.send_detail(now, outbox);
+        }
+    }
+
+    fn tick(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
+        let interval = self.interval();
+        let is_beat_due = self.agenda.beat <= now;
+        if is_beat_due {
+            self.agenda.beat = after(self.agenda.beat, interval, now);
+        }
+        let observe_every = interval.min(OBSERVE_EVERY_MAX);
+        self.agenda.observe = if is_beat_due {
+            // Together with the beats wherever both are due: files are read once.
+            now + observe_every
+        } else {
+            after(self.agenda.observe, observe_every, now)
+        };
+        let before = self.latest.1.conditions;
+        self.latest = observe(&mut self.parts, Detail::Dropped);
+        let has_changed = log_transitions(before, self.latest.1.conditions);
+        if self.will_hash.is_none() {
+            return;
+        }
+        if self.has_news() {
+            self.send_facts(now, Slot::Facts, outbox);
+        }
+        if is_beat_due || has_changed {
+            self.send_heartbeat(outbox);
+        }
+    }
+
+    fn take(&mut self, notice: Notice, now: Instant, outbox: &watch::Sender<Outbox>) {
+        match notice {
+            Notice::Connected {
+                connection,
+                will_hash,
+            } => {
+                self.trouble = None;
+                self.will_hash = Some(will_hash);
+                info!(broker = %self.parts.broker, "connected to the broker");
+                telemetry::status(&format!("connected to {}", self.parts.broker));
+                outbox.send_modify(|outbox| outbox.connect(connection));
+                self.open_session(now, outbox);
+            }
+            Notice::Disconnected(trouble) => {
+                self.will_hash = None;
+                self.agenda.hello = None;
+                self.agenda.facts = None;
+                self.agenda.detail = None;
+                self.detail_every = None;
+                self.say(trouble);
+            }
+            Notice::Refused(trouble) => self.say(trouble),
+            Notice::Down(frame) => self.obey(&frame, now, outbox),
+            Notice::Announced { frame, is_retained } => {
+                self.greet(&frame, is_retained, now, outbox);
+            }
+            Notice::Dropped => {
+                self.rejected.dropped = self.rejected.dropped.saturating_add(1);
+                debug!(rejected = ?self.rejected, "dropped a message that nobody may send here");
+            }
+        }
+    }
+
+    /// Logs a trouble when it is another than before.
+    fn say(&mut self, trouble: Trouble) {
+        telemetry::status(&format!("{}: {trouble}", self.parts.broker));
+        if self.trouble.as_ref() == Some(&trouble) {
+            debug!(broker = %self.parts.broker, %trouble, "still no connection");
+        } else {
+            warn!(broker = %self.parts.broker, "{trouble}");
+            self.trouble = Some(trouble);
+        }
+    }
+
+    fn open_session(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
+        self.parts.observer.refresh();
+        self.parts.encoder.open();
+        let before = self.latest.1.conditions;
+        self.latest = observe(&mut self.parts, Detail::Dropped);
+        log_transitions(before, self.latest.1.conditions);
+        self.has_news();
+        let early = Duration::from_millis((self.parts.random)() % SESSION_JITTER_MS);
+        self.agenda.hello = Some(now + SESSION_MAX.saturating_sub(early));
+        self.agenda.facts = None;
+        self.send_facts(now, Slot::Opening, outbox);
+        self.send_heartbeat(outbox);
+        debug!(session = self.parts.encoder.session(), "session opened");
+    }
+
+    /// What the gateway says of itself.
+    fn greet(
+        &mut self,
+        frame: &[u8],
+        is_retained: bool,
+        now: Instant,
+        outbox: &watch::Sender<Outbox>,
+    ) {
+        let announce = Frame::parse(frame).and_then(|frame| frame.announce());
+        let Ok(Announce {
+            epoch,
+            interval_ms_max,
+            ..
+        }) = announce
+        else {
+            self.rejected.malformed = self.rejected.malformed.saturating_add(1);
+            return;
+        };
+        // One that had been said before we came has heard us come.
+        let is_news = self.epoch.map_or(!is_retained, |known| known != epoch);
+        self.epoch = Some(epoch);
+        if is_news {
+            let jitter = Duration::from_millis((self.parts.random)() % HELLO_JITTER_MS);
+            let hello = now + jitter;
+            self.agenda.hello = Some(self.agenda.hello.map_or(hello, |at| at.min(hello)));
+        }
+        let interval_max = Duration::from_millis(interval_ms_max.into());
+        self.interval_max = interval_max.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        self.apply_interval(now, outbox);
+    }
+
+    /// What the gateway wants.
+    fn obey(&mut self, frame: &[u8], now: Instant, outbox: &watch::Sender<Outbox>) {
+        let opened = Frame::parse(frame).and_then(|frame| Ok((frame.session, frame.clear()?)));
+        let Ok((session, clear)) = opened else {
+            self.rejected.malformed = self.rejected.malformed.saturating_add(1);
+            return;
+        };
+        if clear.kind != Kind::Down || !self.parts.encoder.is_ours(clear.tag, session) {
+            self.rejected.stale = self.rejected.stale.saturating_add(1);
+            return;
+        }
+        match Down::decode(clear.message) {
+            Ok(Down::SendFacts) => {
+                let earliest = self.facts_at.map_or(now, |at| at + FACTS_APART);
+                self.agenda.facts = Some(earliest.max(now));
+            }
+            Ok(Down::SendDetail { every_s }) => {
+                let every = Duration::from_secs(every_s.into()).max(DETAIL_EVERY_MIN);
+                self.detail_every = (every_s != 0).then_some(every);
+                self.agenda.detail = self.detail_every.map(|_| now);
+            }
+            Ok(Down::Unschedulable(is_unschedulable)) => {
+                info!(is_unschedulable, "the node was marked");
+            }
+            Ok(Down::SetInterval { interval_ms }) => {
+                let interval = Duration::from_millis(interval_ms.into());
+                self.interval_asked = (interval_ms != 0).then_some(interval);
+                self.apply_interval(now, outbox);
+            }
+            Err(_) => self.rejected.malformed = self.rejected.malformed.saturating_add(1),
+        }
+    }
+
+    fn apply_interval(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
+        let interval = self.interval();
+        self.agenda.beat = self.agenda.beat.min(now + interval);
+        self.agenda.observe = self.agenda.observe.min(now + interval);
+        outbox.send_if_modified(|outbox| {
+            let has_changed = outbox.interval() != interval;
+            outbox.set_interval(interval);
+            has_changed
+        });
+    }
+
+    fn interval(&self) -> Duration {
+        let wanted = self.interval_asked.unwrap_or(self.parts.interval);
+        wanted
+            .min(self.interval_max)
+            .clamp(INTERVAL_MIN, INTERVAL_MAX)
+    }
+
+    fn interval_ms(&self) -> u32 {
+        u32::try_from(self.interval().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    fn has_news(&mut self) -> bool {
+        let interval_ms = self.interval_ms();
+        let facts = collect(&self.parts.node, self.will_hash, interval_ms, &self.latest);
+        self.parts.encoder.has_news(&facts)
+    }
+
+    fn send_facts(&mut self, now: Instant, slot: Slot, outbox: &watch::Sender<Outbox>) {
+        if self.will_hash.is_none() {
+            return;
+        }
+        let interval_ms = self.interval_ms();
+        let facts = collect(&self.parts.node, self.will_hash, interval_ms, &self.latest);
+        let frame = self.parts.encoder.facts(facts);
+        outbox.send_modify(|outbox| outbox.put(slot, frame));
+        self.facts_at = Some(now);
+    }
+
+    fn send_heartbeat(&mut self, outbox: &watch::Sender<Outbox>) {
+        let frame = self.parts.encoder.heartbeat(&self.latest.1);
+        outbox.send_modify(|outbox| outbox.put(Slot::Heartbeat, frame));
+    }
+
+    fn send_detail(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
+        self.agenda.detail = self.detail_every.map(|every| now + every);
+        if self.detail_every.is_some() && self.will_hash.is_some() {
+            let observation = self.parts.observer.observe(Detail::Kept);
+            let frame = self.parts.encoder.detail(&observation);
+            outbox.send_modify(|outbox| outbox.put(Slot::Detail, frame));
+        }
+    }
+}
+
+fn observe(parts: &mut Parts, detail: Detail) -> (Observation, Assessment) {
+    let observation = parts.observer.observe(detail);
+    let assessment = assess(&mut parts.state, &observation);
+    (observation, assessment)
+}
+
+fn collect<'a>(
+    node: &'a str,
+    will_hash: Option<WillHash>,
+    interval_ms: u32,
+    (observation, assessment): &'a (Observation, Assessment),
+) -> Facts<'a> {
+    let identity = Identity {
+        node,
+        will_hash: will_hash.unwrap_or(WillHash([0; WillHash::LEN])),
+        interval_ms,
+    };
+    facts(identity, observation, assessment)
+}
+
+/// The next time in step with the last one; what was missed is not made up for.
+fn after(last: Instant, every: Duration, now: Instant) -> Instant {
+    let next = last + every;
+    if next > now { next } else { now + every }
+}
+
+/// Where in the interval a node beats: from half of it on, so that the second beat is no echo.
+fn phase(node: &str, interval: Duration) -> Duration {
+    // FNV-1a: the same on every machine, and neighbouring names lie apart.
+    let hash = node.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(interval_ms / 2 + hash % (interval_ms / 2 + 1))
+}
+
+fn log_transitions(before: Statuses, now: Statuses) -> bool {
+    for (condition, status) in now
+        .known()
+        .filter(|(kind, status)| before.of(*kind) != Some(*status))
+    {
+        let words = condition.words(status);
+        if status == Status::False {
+            info!(%condition, %status, reason = words.reason, "condition cleared");
+        } else {
+            warn!(%condition, %status, reason = words.reason, "{}", words.message);
+        }
+    }
+    before != now
+}

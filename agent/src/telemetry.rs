@@ -1,0 +1,94 @@
+//! What the agent says of itself: log lines on stderr, and its state to systemd.
+//!
+//! The journal stamps lines itself, so time is written only outside of it. The steady state is
+//! silent: everything per heartbeat is `debug`.
+
+use std::fmt;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The part of the configuration that says how much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The least important level that is written.
+    pub level: LevelFilter,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            level: LevelFilter::INFO,
+        }
+    }
+}
+
+/// Subscribes; `directives` (as in `RUST_LOG`) beat the configured level where they parse.
+pub fn subscribe(config: Config, directives: Option<&str>, is_journal: bool) {
+    let targets = directives
+        .and_then(|directives| directives.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(config.level));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false);
+    let registry = tracing_subscriber::registry().with(targets);
+    // A second subscription, as a test may make it, changes nothing.
+    let _ = if is_journal {
+        registry.with(lines.without_time()).try_init()
+    } else {
+        registry.with(lines).try_init()
+    };
+}
+
+/// An error with its sources, on one line.
+#[derive(Debug)]
+pub struct Chain<'e>(pub &'e (dyn std::error::Error + 'e));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(err) = source {
+            write!(f, ": {err}")?;
+            source = err.source();
+        }
+        Ok(())
+    }
+}
+
+/// Tells systemd that the agent is up; it may be offline.
+pub fn ready(status: &str) {
+    notify(&[
+        sd_notify::NotifyState::Ready,
+        sd_notify::NotifyState::Status(status),
+    ]);
+}
+
+/// Tells systemd what the broker is to us.
+pub fn status(status: &str) {
+    notify(&[sd_notify::NotifyState::Status(status)]);
+}
+
+/// Tells systemd that the loop turns.
+pub fn alive() {
+    notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// Tells systemd that the agent is on its way out.
+pub fn stopping() {
+    notify(&[sd_notify::NotifyState::Stopping]);
+}
+
+/// How often systemd wants to hear [`alive`], with a margin.
+pub fn watchdog_every() -> Option<std::time::Duration> {
+    sd_notify::watchdog_enabled().map(|timeout| timeout / 3)
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(err) = sd_notify::notify(state) {
+        tracing::debug!(error = %err, "systemd does not listen");
+    }
+}
