@@ -1,0 +1,1 @@
+//! Helpers of this module's tests.
