@@ -11,7 +11,7 @@ mod agent_memory;
 mod agent_cpu;
 mod beat_size;
 mod wire_volume;
-mod roster;
+mod home;
 mod gateway_throughput;
 mod gateway_memory;
 mod fleet_arrival;

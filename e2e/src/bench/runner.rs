@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::report;
-use super::{MEASURES, Measure, Place};
+use super::{MEASURES, Measure, Place, gateway_memory};
 
 /// The argument that makes the program measure instead of starting measures.
 pub(super) const ALONE: &str = "--alone";
@@ -50,7 +50,12 @@ pub fn run(names: &[String], is_listing: bool) -> Result<bool> {
 pub fn alone(name: &str) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let measure = MEASURES.iter().find(|measure| measure.name == name);
-    for row in (measure.with_context(|| unknown(name))?.run)()? {
+    let run = match measure {
+        Some(measure) => measure.run,
+        None if name == gateway_memory::DUMP => gateway_memory::dump,
+        None => bail!(unknown(name)),
+    };
+    for row in run()? {
         println!("{}", report::to_json(&row));
     }
     Ok(())

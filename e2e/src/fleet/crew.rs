@@ -1,4 +1,5 @@
-//! The nodes behind one connection: whose turn it is, who owes Facts, who was spoken to.
+//! The nodes behind one connection: whose turn it is, who opens a session, who was
+//! spoken to.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -27,7 +28,8 @@ struct Member {
     node: SimulatedNode,
     /// As the gateway asked; `None` for the fleet's own.
     interval: Option<Duration>,
-    owes_facts: bool,
+    /// Its next turn opens a session.
+    is_new: bool,
 }
 
 /// A frame and where it goes.
@@ -59,7 +61,7 @@ impl Crew {
         self.members.push(Member {
             node,
             interval: None,
-            owes_facts: true,
+            is_new: true,
         });
     }
 
@@ -73,11 +75,10 @@ impl Crew {
         self.members.iter().map(|member| member.node.down_topic())
     }
 
-    /// A new connection: everybody's next frame is Facts, at their next turn.
+    /// A new connection: everybody's next turn opens a session.
     pub(super) fn open_sessions(&mut self, now: Instant) {
         for member in &mut self.members {
-            member.node.open_session();
-            member.owes_facts = true;
+            member.is_new = true;
         }
         let turns = std::mem::take(&mut self.turns);
         self.turns = turns
@@ -100,7 +101,9 @@ impl Crew {
         self.turns.push(Reverse((next, index)));
         let mut frames = Vec::new();
         let since = now.saturating_duration_since(self.start);
-        if self.members.get(index).is_some_and(|member| member.owes_facts) {
+        if let Some(member) = self.members.get_mut(index).filter(|member| member.is_new) {
+            member.is_new = false;
+            member.node.open_session();
             frames.extend(self.facts(index, now, will)?);
         }
         if let Some(member) = self.members.get_mut(index) {
@@ -140,8 +143,7 @@ impl Crew {
             return Ok(None);
         }
         match Down::decode(clear.message) {
-            // Before its first turn a node has no session that could be asked about.
-            Ok(Down::SendFacts) if !member.owes_facts => self.facts(index, now, will),
+            Ok(Down::SendFacts) if !member.is_new => self.facts(index, now, will),
             Ok(Down::SetInterval { interval_ms: 0 }) => {
                 member.interval = None;
                 Ok(None)
@@ -156,12 +158,12 @@ impl Crew {
         }
     }
 
-    /// A new epoch has forgotten all sessions; everybody says Facts within an interval.
+    /// A new epoch has forgotten all sessions; everybody opens one within an interval.
     fn heed(&mut self, announce: Announce) {
         self.interval_max = Duration::from_millis(announce.interval_ms_max.into());
         if self.epoch.replace(announce.epoch) != Some(announce.epoch) {
             for member in &mut self.members {
-                member.owes_facts = true;
+                member.is_new = true;
             }
         }
     }
@@ -172,7 +174,6 @@ impl Crew {
         let Some(member) = self.members.get_mut(index) else {
             return Ok(None);
         };
-        member.owes_facts = false;
         Ok(Some(Outgoing {
             topic: member.node.topic().to_owned(),
             frame: member.node.facts(since, interval, will)?,

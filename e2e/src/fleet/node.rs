@@ -91,7 +91,8 @@ impl SimulatedNode {
         self.encoder.is_ours(tag, session)
     }
 
-    /// Begins the next session, as an agent does on every connection.
+    /// Begins the next session, as an agent does on every connection and for every new gateway;
+    /// its first frame must be Facts.
     pub fn open_session(&mut self) {
         self.encoder.open();
     }
