@@ -146,6 +146,8 @@ impl Privilege {
     fn apt(self) -> Command {
         let mut command = self.command("env");
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        // Another apt may be at work; and nobody needs to watch dpkg count.
+        command.args(["-oDPkg::Lock::Timeout=300", "-oDpkg::Use-Pty=0"]);
         command
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde_json::Value;
 
 use crate::install::{self, Need};
@@ -269,9 +269,12 @@ fn no_std(context: &Context<'_>) -> anyhow::Result<Outcome> {
                 .args(["target", "list", "--installed"]),
         );
     if !targets.is_ok_and(|targets| targets.lines().any(|target| target == BARE_METAL)) {
-        install::packages(DEBIAN_RUST).with_context(|| {
-            format!("or, with a network that has it: rustup target add {BARE_METAL}")
-        })?;
+        if let Err(err) = install::packages(DEBIAN_RUST) {
+            bail!(
+                "{err:#}
+or, where rustup has it: rustup target add {BARE_METAL}"
+            );
+        }
         // The variable lets a stable compiler build `core`; it reaches no other suite.
         build
             .env("RUSTC", DEBIAN_RUSTC)

@@ -19,7 +19,7 @@ async fn a_killed_agent_turns_unknown_after_the_grace_and_comes_back() -> Result
     let node = lab.ready_is("pi-1", "Unknown").await?;
     let took = killed.elapsed();
     assert!(
-        took > GRACE - Duration::from_millis(1500),
+        took + Duration::from_millis(1500) > GRACE,
         "too early: {took:?}"
     );
     assert!(took < GRACE + Duration::from_secs(3), "too late: {took:?}");
