@@ -3,9 +3,11 @@
 //!
 //! Partitions are left out, and so is what is no disk: memory, images, empty drives.
 
+use procfs_core::DiskStat;
+
 use super::Reading;
 use super::root::Root;
-use super::text::{Flaw, fields, lines, number, printable};
+use super::text::{Flaw, credible, fields, lines, number, printable};
 
 /// A mounted filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,38 +79,34 @@ fn parse_disks(text: &[u8]) -> Result<Vec<Disk>, Flaw> {
     let mut disks: Vec<Disk> = Vec::new();
     for (line_number, line) in lines(text) {
         let flaw = Flaw::new(line_number, "expected a disk and its counters");
-        let mut fields = fields(line).skip(2);
-        let name = fields.next().and_then(printable).ok_or(flaw)?;
+        let name = fields(line).nth(2).and_then(printable).ok_or(flaw)?;
         let is_partition = disks
             .last()
             .is_some_and(|disk| is_partition(&disk.name, &name));
         if is_partition || has_no_disk(&name) || disks.len() >= DISKS_MAX {
             continue;
         }
-        disks.push(parse_disk(name, fields).ok_or(flaw)?);
+        disks.push(parse_disk(name, line).ok_or(flaw)?);
     }
     Ok(disks)
 }
 
-fn parse_disk<'a>(name: Box<str>, fields: impl Iterator<Item = &'a [u8]>) -> Option<Disk> {
+fn parse_disk(name: Box<str>, line: &[u8]) -> Option<Disk> {
     /// The unit of diskstats, whatever the disk's own sectors are.
     const SECTOR_BYTES: u64 = 512;
-    let mut counters = fields.map(number);
-    let mut next = || counters.next().flatten();
-    let (reads, _merged, sectors_read, read_ms) = (next()?, next()?, next()?, next()?);
-    let (writes, _merged, sectors_written, write_ms) = (next()?, next()?, next()?, next()?);
+    let stat = DiskStat::from_line(std::str::from_utf8(line).ok()?).ok()?;
     Some(Disk {
         is_stacked: is_numbered(&name, "dm-") || is_numbered(&name, "md"),
         name,
-        reads,
-        read_bytes: sectors_read.checked_mul(SECTOR_BYTES)?,
-        read_ms,
-        writes,
-        written_bytes: sectors_written.checked_mul(SECTOR_BYTES)?,
-        write_ms,
-        in_progress: next()?,
-        io_ms: next()?,
-        weighted_io_ms: next()?,
+        reads: credible(stat.reads)?,
+        read_bytes: credible(stat.sectors_read)?.checked_mul(SECTOR_BYTES)?,
+        read_ms: credible(stat.time_reading)?,
+        writes: credible(stat.writes)?,
+        written_bytes: credible(stat.sectors_written)?.checked_mul(SECTOR_BYTES)?,
+        write_ms: credible(stat.time_writing)?,
+        in_progress: credible(stat.in_progress)?,
+        io_ms: credible(stat.time_in_progress)?,
+        weighted_io_ms: credible(stat.weighted_time_in_progress)?,
     })
 }
 

@@ -3,9 +3,11 @@
 //! The load counts tasks that wait for a disk too: above the number of cores it often means a
 //! slow card, not a busy processor.
 
+use procfs_core::{FromRead, LoadAverage};
+
 use super::Reading;
 use super::root::Root;
-use super::text::{Flaw, fields, hundredths, lone_number, number_u32};
+use super::text::{Flaw, lone_number};
 
 /// Load averages and the number of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +39,32 @@ pub(super) fn read_limit(root: &mut Root, path: &str) -> Reading<u64> {
 
 fn parse(text: &[u8]) -> Result<Load, Flaw> {
     let flaw = Flaw::new(1, "expected three averages and running/all tasks");
-    let mut fields = fields(text);
-    let mut average = || fields.next().and_then(hundredths).ok_or(flaw);
-    let (one, five, fifteen) = (average()?, average()?, average()?);
-    let mut tasks = fields.next().ok_or(flaw)?.splitn(2, |byte| *byte == b'/');
-    let mut count = || tasks.next().and_then(number_u32).ok_or(flaw);
-    let (runnable, threads) = (count()?, count()?);
+    let load = LoadAverage::from_read(text).map_err(|_| flaw)?;
+    let (runnable, threads) = (load.cur, load.max);
     if threads == 0 || runnable > threads {
         return Err(Flaw::new(1, "more tasks run than there are"));
     }
     Ok(Load {
-        one_minute_hundredths: one,
-        five_minutes_hundredths: five,
-        fifteen_minutes_hundredths: fifteen,
+        one_minute_hundredths: hundredths_of(load.one).ok_or(flaw)?,
+        five_minutes_hundredths: hundredths_of(load.five).ok_or(flaw)?,
+        fifteen_minutes_hundredths: hundredths_of(load.fifteen).ok_or(flaw)?,
         runnable,
         threads,
     })
+}
+
+/// The kernel prints two decimals, which an `f32` holds exactly enough below this.
+const LOAD_MAX: f32 = 100_000.0;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked"
+)]
+fn hundredths_of(average: f32) -> Option<u32> {
+    (0.0..LOAD_MAX)
+        .contains(&average)
+        .then(|| (average * 100.0).round() as u32)
 }
 
 #[cfg(test)]

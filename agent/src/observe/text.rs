@@ -51,6 +51,11 @@ pub(super) fn number(digits: &[u8]) -> Option<u64> {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
         value.checked_mul(10)?.checked_add(u64::from(digit))
     })?;
+    credible(value)
+}
+
+/// A number that somebody else parsed, by the same rule.
+pub(super) fn credible(value: u64) -> Option<u64> {
     i64::try_from(value).is_ok().then_some(value)
 }
 
