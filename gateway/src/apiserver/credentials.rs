@@ -1,7 +1,10 @@
 //! The API's own certificate authority, its server certificate, and the bearer token, under
 //! `DIR/pki`. All are made at the first start; the server certificate is made again when the
 //! host's names change or it nears its end, so a laptop that trusts the authority never notices.
-#![expect(clippy::disallowed_methods, reason = "the store of secrets: it reads and writes files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the store of secrets: it reads and writes files"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -96,7 +99,12 @@ impl Credentials {
         let pki = directory.join("pki");
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(&pki).map_err(|source| CredentialsError::Io { path: pki.clone(), source })?;
+        builder
+            .create(&pki)
+            .map_err(|source| CredentialsError::Io {
+                path: pki.clone(),
+                source,
+            })?;
         let (ca_certificate, issuer) = authority(&pki, now)?;
         let (server_certificate, server_key) = server(&pki, names, now, &issuer)?;
         let token_file = pki.join("token");
@@ -114,7 +122,12 @@ impl Credentials {
                 token
             }
         };
-        Ok(Self { ca_certificate, server_certificate, server_key, token })
+        Ok(Self {
+            ca_certificate,
+            server_certificate,
+            server_key,
+            token,
+        })
     }
 
     /// The bearer token that a client must show.
@@ -129,7 +142,9 @@ impl Credentials {
 
     /// The configuration of a TLS listener: this certificate, HTTP/2 and HTTP/1.1.
     pub fn tls(&self) -> Result<TlsMaterial, CredentialsError> {
-        let damaged = |_| CredentialsError::Damaged { path: "pki/server.crt".into() };
+        let damaged = |_| CredentialsError::Damaged {
+            path: "pki/server.crt".into(),
+        };
         let certificate = CertificateDer::from_pem_slice(self.server_certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.server_key.as_bytes());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -162,15 +177,22 @@ fn authority(
     let (key_file, certificate_file) = (pki.join("ca.key"), pki.join("ca.crt"));
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "nodling");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "nodling");
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     if let Some(certificate) = read(&certificate_file)? {
         // Only the name and the key of the authority matter for signing, and both are known.
-        let damaged = || CredentialsError::Damaged { path: key_file.clone() };
+        let damaged = || CredentialsError::Damaged {
+            path: key_file.clone(),
+        };
         let key = read(&key_file)?.ok_or_else(damaged)?;
         let key = KeyPair::from_pem(&key).map_err(|_| damaged())?;
-        CertificateDer::from_pem_slice(certificate.as_bytes())
-            .map_err(|_| CredentialsError::Damaged { path: certificate_file })?;
+        CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| {
+            CredentialsError::Damaged {
+                path: certificate_file,
+            }
+        })?;
         return Ok((certificate, Issuer::new(params, key)));
     }
     limit_validity(&mut params, now, CA_YEARS);
@@ -193,8 +215,7 @@ fn server(
     let (certificate_file, made_file) = (pki.join("server.pem"), pki.join("server.json"));
     let made = read(&made_file)?.and_then(|text| serde_json::from_str::<Made>(&text).ok());
     let is_usable = made.is_some_and(|made| {
-        made.names == wanted
-            && made.until_s - now.as_second() > RENEW_BEFORE_DAYS * SECONDS_PER_DAY
+        made.names == wanted && made.until_s - now.as_second() > RENEW_BEFORE_DAYS * SECONDS_PER_DAY
     });
     if let Some(text) = read(&certificate_file)?.filter(|_| is_usable)
         && let Some((certificate, key)) = split(&text)
@@ -208,7 +229,9 @@ fn server(
             Err(_) => SanType::DnsName(name.as_str().try_into()?),
         });
     }
-    params.distinguished_name.push(DnType::CommonName, "nodling-gateway");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "nodling-gateway");
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -219,7 +242,10 @@ fn server(
     let key = key.serialize_pem();
     // One file: a certificate never meets another one's key.
     write_file(&certificate_file, &format!("{certificate}{key}"))?;
-    let made = serde_json::to_string(&Made { names: wanted, until_s });
+    let made = serde_json::to_string(&Made {
+        names: wanted,
+        until_s,
+    });
     write_file(&made_file, &made.expect("strings serialise"))?;
     Ok((certificate, key))
 }
@@ -250,10 +276,15 @@ fn read(path: &Path) -> Result<Option<String>, CredentialsError> {
     match fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(text)),
-            Err(_) => Err(CredentialsError::Damaged { path: path.to_owned() }),
+            Err(_) => Err(CredentialsError::Damaged {
+                path: path.to_owned(),
+            }),
         },
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CredentialsError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(CredentialsError::Io {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -262,13 +293,21 @@ fn write_file(path: &Path, content: &str) -> Result<(), CredentialsError> {
     let write = || -> io::Result<()> {
         let draft = path.with_extension("new");
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
         fs::File::open(path.parent().unwrap_or(path))?.sync_all()
     };
-    write().map_err(|source| CredentialsError::Io { path: path.to_owned(), source })
+    write().map_err(|source| CredentialsError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -280,7 +319,11 @@ fn base64(bytes: &[u8]) -> String {
         for place in 0..4 {
             let index = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or_default();
             let letter = ALPHABET.get(index).copied().unwrap_or_default();
-            text.push(if place <= group.len() { char::from(letter) } else { '=' });
+            text.push(if place <= group.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text

@@ -18,9 +18,8 @@ use super::{
 
 /// Parses any JSON body.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(body).map_err(|err| {
-        ApiError::bad_request(format!("the object provided is unrecognized: {err}"))
-    })
+    serde_json::from_slice(body)
+        .map_err(|err| ApiError::bad_request(format!("the object provided is unrecognized: {err}")))
 }
 
 /// Checks `value` against the schema of `resource` and returns it in canonical form, with a
@@ -79,7 +78,9 @@ fn typed<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, serde_
 /// Go accepts numbers for quantities, which people write in YAML (`cpu: 4`).
 fn quantities(value: &mut Value) -> Result<(), ApiError> {
     for pointer in ["/status/capacity", "/status/allocatable"] {
-        let Some(map) = value.pointer_mut(pointer).and_then(Value::as_object_mut) else { continue };
+        let Some(map) = value.pointer_mut(pointer).and_then(Value::as_object_mut) else {
+            continue;
+        };
         for quantity in map.values_mut() {
             if quantity.is_number() {
                 *quantity = Value::String(quantity.to_string());
@@ -99,7 +100,9 @@ fn quantities(value: &mut Value) -> Result<(), ApiError> {
 fn is_quantity(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let suffix = digits.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let number = &digits.get(..digits.len() - suffix.len()).unwrap_or_default();
+    let number = &digits
+        .get(..digits.len() - suffix.len())
+        .unwrap_or_default();
     let has_digit = number.bytes().any(|byte| byte.is_ascii_digit());
     let is_exponent = suffix
         .strip_prefix(['e', 'E'])
@@ -116,7 +119,11 @@ fn find_unknown(given: &Value, known: &Value, path: &str, unknown: &mut Vec<Stri
     match (given, known) {
         (Value::Object(given), Value::Object(known)) => {
             for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
-                let field = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let field = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 match known.get(name) {
                     Some(inner) => find_unknown(value, inner, &field, unknown),
                     None => unknown.push(format!("unknown field {field:?}")),
@@ -139,9 +146,15 @@ fn prune(value: &mut Value) {
         ("/metadata", ["labels", "annotations"].as_slice()),
         ("/status", &["capacity", "allocatable"]),
     ] {
-        let Some(map) = value.pointer_mut(parent).and_then(Value::as_object_mut) else { continue };
+        let Some(map) = value.pointer_mut(parent).and_then(Value::as_object_mut) else {
+            continue;
+        };
         for name in names {
-            if map.get(*name).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
+            if map
+                .get(*name)
+                .and_then(Value::as_object)
+                .is_some_and(serde_json::Map::is_empty)
+            {
                 map.remove(*name);
             }
         }

@@ -19,7 +19,10 @@ pub(crate) struct Document {
 }
 
 fn plain(body: Value) -> Option<Document> {
-    Some(Document { content_type: "application/json".to_owned(), body })
+    Some(Document {
+        content_type: "application/json".to_owned(),
+        body,
+    })
 }
 
 /// Finds the document at a path, if there is one.
@@ -85,7 +88,9 @@ fn group(name: &str) -> Value {
 }
 
 fn resources_of(group: &str) -> impl Iterator<Item = Resource> {
-    Resource::ALL.into_iter().filter(move |resource| resource.facts().group == group)
+    Resource::ALL
+        .into_iter()
+        .filter(move |resource| resource.facts().group == group)
 }
 
 /// The review that `kubectl auth can-i` creates; it is answered, never stored.
@@ -129,7 +134,11 @@ fn resource_list(group: &str) -> Value {
     if group == "authorization.k8s.io" {
         resources.push(review());
     }
-    let group_version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    let group_version = if group.is_empty() {
+        "v1".to_owned()
+    } else {
+        format!("{group}/v1")
+    };
     json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -179,7 +188,11 @@ fn aggregated_group(group: &str) -> Value {
             "verbs": ["create"],
         }));
     }
-    let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+    let metadata = if group.is_empty() {
+        json!({})
+    } else {
+        json!({"name": group})
+    };
     json!({
         "metadata": metadata,
         "versions": [{"version": "v1", "freshness": "Current", "resources": resources}],
@@ -228,13 +241,19 @@ fn openapi_index() -> Value {
 /// No schemas, only the one thing kubectl looks for before it sends an object: that the server
 /// takes `fieldValidation`, and hence judges fields itself.
 fn openapi(group: &str) -> Value {
-    let parameter = |name: &str| {
-        json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-    };
+    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
     let mut paths = Map::new();
     for facts in resources_of(group).map(Resource::facts) {
-        let root = if group.is_empty() { "/api/v1".into() } else { format!("/apis/{group}/v1") };
-        let scope = if facts.is_namespaced { "/namespaces/{namespace}" } else { "" };
+        let root = if group.is_empty() {
+            "/api/v1".into()
+        } else {
+            format!("/apis/{group}/v1")
+        };
+        let scope = if facts.is_namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
         let operation = json!({
             "parameters": [parameter("dryRun"), parameter("fieldValidation")],
             "responses": {"200": {"description": "OK"}},

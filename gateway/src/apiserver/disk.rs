@@ -2,7 +2,10 @@
 //! `format`, `rv` (the reserved resourceVersions), `overlay` (the lazy fields) and `o/…`, one
 //! object each. After a failed write the database is closed, and opened anew by the next one:
 //! redb refuses everything after an IO error, while a full disk is often freed again.
-#![expect(clippy::disallowed_methods, reason = "this is the store: it opens its one file")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the store: it opens its one file"
+)]
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -16,9 +19,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
 
-use super::{memory::Key, overlay::Overlay, resources::Resource};
+use super::{memory::Key, object::Peek, overlay::Overlay, resources::Resource};
 
 const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("store");
 /// The layout that this program writes and reads.
@@ -107,8 +110,15 @@ impl Disk {
         directory: &Path,
         written: &Arc<AtomicU64>,
     ) -> Result<(Self, Loaded), StoreError> {
-        let io_error = |source| StoreError::Io { path: directory.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io_error)?;
+        let io_error = |source| StoreError::Io {
+            path: directory.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io_error)?;
         let path = directory.join("state.redb");
         let written = Arc::clone(written);
         let file = path.clone();
@@ -118,7 +128,9 @@ impl Disk {
         });
         let opened = Self::with_opener(path, opener)?;
         // The new file's name must survive a power cut too.
-        File::open(directory).and_then(|handle| handle.sync_all()).map_err(io_error)?;
+        File::open(directory)
+            .and_then(|handle| handle.sync_all())
+            .map_err(io_error)?;
         Ok(opened)
     }
 
@@ -130,7 +142,14 @@ impl Disk {
         if format > FORMAT {
             return Err(StoreError::Newer { path, format });
         }
-        Ok((Self { path, opener, database: Some(database) }, loaded))
+        Ok((
+            Self {
+                path,
+                opener,
+                database: Some(database),
+            },
+            loaded,
+        ))
     }
 
     /// Says whether the last write failed, so that the file may differ from what memory thinks.
@@ -166,7 +185,10 @@ impl Disk {
     }
 
     fn write_error(&self, source: redb::Error) -> StoreError {
-        StoreError::Write { path: self.path.clone(), source: Box::new(source) }
+        StoreError::Write {
+            path: self.path.clone(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -189,12 +211,18 @@ fn open_error(path: &Path, err: DatabaseError) -> StoreError {
         {
             StoreError::Io { path, source }
         }
-        err => StoreError::Corrupt { path, source: Box::new(err.into()) },
+        err => StoreError::Corrupt {
+            path,
+            source: Box::new(err.into()),
+        },
     }
 }
 
 fn corrupt(path: &Path, source: redb::Error) -> StoreError {
-    StoreError::Corrupt { path: path.to_owned(), source: Box::new(source) }
+    StoreError::Corrupt {
+        path: path.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 fn commit(database: &Database, rows: &[Row], reserved: u64) -> Result<(), redb::Error> {
@@ -240,9 +268,13 @@ fn load(database: &Database) -> Result<Result<(u64, Loaded), redb::Error>, redb:
         Err(err) => return Err(err.into()),
     };
     let number = |name: &str| -> Result<u64, redb::Error> {
-        let text = table.get(name)?.map(|row| row.value().to_vec()).unwrap_or_default();
+        let text = table
+            .get(name)?
+            .map(|row| row.value().to_vec())
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
-        text.parse().map_err(|_| redb::Error::Corrupted(format!("row {name} holds {text:?}")))
+        text.parse()
+            .map_err(|_| redb::Error::Corrupted(format!("row {name} holds {text:?}")))
     };
     let format = number("format")?;
     if format > FORMAT {
@@ -256,11 +288,16 @@ fn load(database: &Database) -> Result<Result<(u64, Loaded), redb::Error>, redb:
         }
     }
     for (name, content) in object_rows(database)? {
-        let parts = name.strip_prefix("o/").and_then(|rest| rest.split_once('/'));
+        let parts = name
+            .strip_prefix("o/")
+            .and_then(|rest| rest.split_once('/'));
         let parts = parts.and_then(|(plural, key)| Some((Resource::by_plural(plural)?, key)));
         let Some((resource, key)) = parts else {
             return Ok(Err(redb::Error::Corrupted(format!("unknown row {name}"))));
         };
+        if let Err(err) = serde_json::from_slice::<Peek<'_>>(&content) {
+            return Ok(Err(redb::Error::Corrupted(format!("row {name}: {err}"))));
+        }
         loaded.objects.push((resource, key.into(), content));
     }
     Ok(Ok((format, loaded)))
@@ -276,7 +313,12 @@ struct CountedFile {
 impl CountedFile {
     fn open(path: &Path, written: Arc<AtomicU64>) -> Result<Self, DatabaseError> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
         let file = options.open(path).map_err(redb::StorageError::Io)?;
         // The kernel drops the lock with the file, also when the process is killed.
         match file.try_lock() {
@@ -305,7 +347,10 @@ impl redb::StorageBackend for CountedFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.written.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.written.fetch_add(
+            u64::try_from(data.len()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
         self.file.write_all_at(data, offset)
     }
 }

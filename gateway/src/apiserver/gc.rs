@@ -69,7 +69,10 @@ impl Store {
     fn snapshot(&self, resource: Resource) -> Vec<(Key, Arc<Object>)> {
         let memory = self.memory();
         let objects = &memory.table(resource).objects;
-        objects.iter().map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
+        objects
+            .iter()
+            .map(|(key, object)| (key.clone(), Arc::clone(object)))
+            .collect()
     }
 
     fn stale_events(&self, now: Option<Timestamp>) -> Vec<Write> {
@@ -79,11 +82,19 @@ impl Store {
             let peek = object.peek();
             let seen = last_seen(&peek);
             if now.is_some_and(|now| now.duration_since(seen) > EVENT_AGE_MAX) {
-                stale.push(deletion(Resource::Events, key, Arc::clone(&object), Durability::Whole));
+                stale.push(deletion(
+                    Resource::Events,
+                    key,
+                    Arc::clone(&object),
+                    Durability::Whole,
+                ));
                 continue;
             }
             let involved = involved(&peek);
-            per_object.entry(involved).or_default().push((seen, key, Arc::clone(&object)));
+            per_object
+                .entry(involved)
+                .or_default()
+                .push((seen, key, Arc::clone(&object)));
         }
         for mut events in per_object.into_values() {
             let excess = events.len().saturating_sub(EVENTS_PER_OBJECT_MAX);
@@ -104,7 +115,10 @@ impl Store {
             .collect();
         let is_orphan = |object: &Object| {
             let owners = object.peek().metadata.owner_references;
-            let mut nodes_owning = owners.iter().filter(|owner| owner.kind == "Node").peekable();
+            let mut nodes_owning = owners
+                .iter()
+                .filter(|owner| owner.kind == "Node")
+                .peekable();
             nodes_owning.peek().is_some() && nodes_owning.all(|owner| !nodes.contains(&*owner.uid))
         };
         self.snapshot(Resource::Leases)
@@ -116,7 +130,10 @@ impl Store {
 }
 
 fn last_seen(peek: &Peek<'_>) -> Timestamp {
-    let series = peek.series.as_ref().and_then(|series| series.last_observed_time.as_deref());
+    let series = peek
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_deref());
     [
         series,
         peek.last_timestamp.as_deref(),
@@ -131,9 +148,17 @@ fn last_seen(peek: &Peek<'_>) -> Timestamp {
 }
 
 fn involved(peek: &Peek<'_>) -> String {
-    let Some(involved) = &peek.involved_object else { return String::new() };
-    let part = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
-    [part(&involved.kind), part(&involved.namespace), part(&involved.name)].join("/")
+    let Some(involved) = &peek.involved_object else {
+        return String::new();
+    };
+    let part =
+        |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
+    [
+        part(&involved.kind),
+        part(&involved.namespace),
+        part(&involved.name),
+    ]
+    .join("/")
 }
 
 /// Creates the namespaces that always exist and are missing; written with the next flush.
@@ -151,7 +176,12 @@ pub(crate) fn create_namespaces(store: &Store, now: Timestamp) {
         complete_namespace(&mut body);
         memory.version += 1;
         let object = Arc::new(Object::new(memory.version, 0, &mut body));
-        let change = Change { key: key("", name), object, previous: None, is_deletion: false };
+        let change = Change {
+            key: key("", name),
+            object,
+            previous: None,
+            is_deletion: false,
+        };
         memory.apply(vec![(Resource::Namespaces, change, Durability::Whole)]);
     }
 }

@@ -72,7 +72,10 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn is_durable(&self) -> bool {
         self.changes.is_empty()
-            || self.changes.iter().any(|(_, _, durability)| *durability == Durability::Immediate)
+            || self
+                .changes
+                .iter()
+                .any(|(_, _, durability)| *durability == Durability::Immediate)
     }
 }
 
@@ -128,25 +131,32 @@ impl Table {
         if version < self.floor {
             return Err(self.floor);
         }
-        let start = self.history.partition_point(|change| change.object.version <= version);
+        let start = self
+            .history
+            .partition_point(|change| change.object.version <= version);
         Ok(self.history.range(start..).take(limit).cloned().collect())
     }
 
     fn apply(&mut self, change: Change) {
         let version = change.object.version;
         if let Some(previous) = &change.previous {
-            self.bytes = self.bytes.saturating_sub(change.key.len() + previous.json.len());
+            self.bytes = self
+                .bytes
+                .saturating_sub(change.key.len() + previous.json.len());
         }
         if change.is_deletion {
             self.objects.remove(&change.key);
         } else {
             self.bytes += change.key.len() + change.object.json.len();
-            self.objects.insert(change.key.clone(), Arc::clone(&change.object));
+            self.objects
+                .insert(change.key.clone(), Arc::clone(&change.object));
         }
         self.history_bytes += change.object.json.len();
         self.history.push_back(change);
         while self.history.len() > HISTORY_LEN_MAX || self.history_bytes > HISTORY_BYTES_MAX {
-            let Some(oldest) = self.history.pop_front() else { break };
+            let Some(oldest) = self.history.pop_front() else {
+                break;
+            };
             self.history_bytes -= oldest.object.json.len();
             self.floor = oldest.object.version;
         }
@@ -170,12 +180,18 @@ impl Memory {
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "one table per resource, by construction")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "one table per resource, by construction"
+    )]
     pub(crate) fn table(&self, resource: Resource) -> &Table {
         &self.tables[resource.index()]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "one table per resource, by construction")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "one table per resource, by construction"
+    )]
     pub(crate) fn table_mut(&mut self, resource: Resource) -> &mut Table {
         &mut self.tables[resource.index()]
     }
@@ -187,13 +203,20 @@ impl Memory {
     /// The version that a list of `resource` may claim: all changes up to it are visible.
     pub(crate) fn visible_version(&self, resource: Resource) -> u64 {
         let table = self.table(resource);
-        if table.waiting == 0 { self.version } else { *table.head.borrow() }
+        if table.waiting == 0 {
+            self.version
+        } else {
+            *table.head.borrow()
+        }
     }
 
     /// Says whether changes of these resources have to wait for others.
     pub(crate) fn must_wait(&self, batch: &Batch) -> bool {
         batch.is_durable()
-            || batch.changes.iter().any(|(resource, ..)| self.table(*resource).waiting > 0)
+            || batch
+                .changes
+                .iter()
+                .any(|(resource, ..)| self.table(*resource).waiting > 0)
     }
 
     pub(crate) fn enqueue(&mut self, batch: Batch) {

@@ -33,7 +33,11 @@ impl Object {
     pub(crate) fn from_bytes(version: u64, disk_version: u64, json: Vec<u8>) -> Self {
         // A boxed slice holds no spare capacity.
         let json = Bytes::from(json.into_boxed_slice());
-        Self { version, disk_version: AtomicU64::new(disk_version), json }
+        Self {
+            version,
+            disk_version: AtomicU64::new(disk_version),
+            json,
+        }
     }
 
     pub(crate) fn disk_version(&self) -> u64 {
@@ -73,7 +77,9 @@ pub(crate) fn object_mut(value: &mut Value) -> &mut Map<String, Value> {
 
 /// The string at `pointer`, or nothing.
 pub(crate) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
-    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    body.pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 type Text<'a> = Option<Cow<'a, str>>;

@@ -17,30 +17,42 @@ use super::{
 pub(crate) fn classify(resource: Resource, old: &Value, new: &Value) -> Durability {
     let is_beat = match resource {
         Resource::Events => return Durability::Whole,
-        Resource::Leases => {
-            equal_but(old, new, "spec", &|a, b| equal_but(a, b, "renewTime", &|_, _| true))
-        }
+        Resource::Leases => equal_but(old, new, "spec", &|a, b| {
+            equal_but(a, b, "renewTime", &|_, _| true)
+        }),
         Resource::Nodes => equal_but(old, new, "status", &|a, b| {
             equal_but(a, b, "conditions", &equal_conditions)
         }),
         Resource::Namespaces | Resource::Pods => false,
     };
-    if is_beat { Durability::Beat } else { Durability::Immediate }
+    if is_beat {
+        Durability::Beat
+    } else {
+        Durability::Immediate
+    }
 }
 
 /// Compares two maps, one member of which, in both, is judged by `judge`.
 fn equal_but(a: &Value, b: &Value, member: &str, judge: &dyn Fn(&Value, &Value) -> bool) -> bool {
-    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return false };
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return false;
+    };
     a.len() == b.len()
         && a.iter().all(|(name, left)| {
             b.get(name).is_some_and(|right| {
-                if name == member { judge(left, right) } else { left == right }
+                if name == member {
+                    judge(left, right)
+                } else {
+                    left == right
+                }
             })
         })
 }
 
 fn equal_conditions(a: &Value, b: &Value) -> bool {
-    let (Some(a), Some(b)) = (a.as_array(), b.as_array()) else { return false };
+    let (Some(a), Some(b)) = (a.as_array(), b.as_array()) else {
+        return false;
+    };
     a.len() == b.len()
         && a.iter()
             .zip(b)
@@ -69,23 +81,38 @@ pub(crate) fn collect<'a>(
     let mut overlay = Overlay::new();
     for (resource, key, object) in objects {
         let resource = resource.facts().plural.to_owned();
-        overlay.entry(resource).or_default().insert(key.to_string(), beat(object));
+        overlay
+            .entry(resource)
+            .or_default()
+            .insert(key.to_string(), beat(object));
     }
     overlay
 }
 
 fn beat(object: &Object) -> Beat {
     let body = object.to_value();
-    let renew_time = body.pointer("/spec/renewTime").and_then(Value::as_str).map(str::to_owned);
+    let renew_time = body
+        .pointer("/spec/renewTime")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let mut heartbeat_times: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
     for condition in conditions.into_iter().flatten() {
-        let field = |name| condition.get(name).and_then(Value::as_str).map(str::to_owned);
+        let field = |name| {
+            condition
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         if let (Some(kind), Some(time)) = (field("type"), field("lastHeartbeatTime")) {
             heartbeat_times.entry(time).or_default().push(kind);
         }
     }
-    Beat { version: object.version, renew_time, heartbeat_times }
+    Beat {
+        version: object.version,
+        renew_time,
+        heartbeat_times,
+    }
 }
 
 impl Beat {
@@ -100,9 +127,18 @@ impl Beat {
         {
             spec.insert("renewTime".into(), time.clone().into());
         }
-        let conditions = body.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
-        for condition in conditions.into_iter().flatten().filter_map(Value::as_object_mut) {
-            let kind = condition.get("type").and_then(Value::as_str).unwrap_or_default();
+        let conditions = body
+            .pointer_mut("/status/conditions")
+            .and_then(Value::as_array_mut);
+        for condition in conditions
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object_mut)
+        {
+            let kind = condition
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let time = self
                 .heartbeat_times
                 .iter()

@@ -42,7 +42,9 @@ pub(crate) fn merge(target: &mut Value, patch: Value) {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Some(target) = target.as_object_mut() else { return };
+    let Some(target) = target.as_object_mut() else {
+        return;
+    };
     for (name, value) in patch {
         if value.is_null() {
             target.remove(&name);
@@ -59,7 +61,9 @@ pub(crate) fn strategic(
     patch: Value,
 ) -> Result<(), ApiError> {
     let Value::Object(patch) = patch else {
-        return Err(ApiError::bad_request("a strategic merge patch must be an object"));
+        return Err(ApiError::bad_request(
+            "a strategic merge patch must be an object",
+        ));
     };
     let target = super::object::object_mut(target);
     merge_map(resource, &mut Vec::new(), target, patch)
@@ -89,7 +93,11 @@ fn merge_map(
         target.retain(|name, _| retained.iter().any(|kept| kept == name.as_str()));
     }
     let mut orders = Vec::new();
-    let names: Vec<String> = patch.keys().filter(|name| name.starts_with('$')).cloned().collect();
+    let names: Vec<String> = patch
+        .keys()
+        .filter(|name| name.starts_with('$'))
+        .cloned()
+        .collect();
     for name in names {
         let value = patch.remove(&name).unwrap_or_default();
         if let Some(field) = name.strip_prefix(SET_ORDER) {
@@ -146,7 +154,12 @@ fn merge_member(
                 Some(Value::Array(items)) => items,
                 _ => Vec::new(),
             };
-            merge_list(strategy_at(resource, path), (resource, path), &mut items, patch)?;
+            merge_list(
+                strategy_at(resource, path),
+                (resource, path),
+                &mut items,
+                patch,
+            )?;
             target.insert(name, Value::Array(items));
         }
         scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
@@ -167,7 +180,11 @@ fn merge_list(
             && item.as_object().is_some_and(|map| map.len() == 1)
     };
     if strategy == Strategy::Replace || patch.iter().any(is_replacing) {
-        *items = patch.into_iter().filter(|item| !is_replacing(item)).map(plain).collect();
+        *items = patch
+            .into_iter()
+            .filter(|item| !is_replacing(item))
+            .map(plain)
+            .collect();
         return Ok(());
     }
     for element in patch {
@@ -272,7 +289,9 @@ fn plain_map(map: Map<String, Value>) -> Map<String, Value> {
 fn list(value: Value, name: &str) -> Result<Vec<Value>, ApiError> {
     match value {
         Value::Array(items) => Ok(items),
-        _ => Err(ApiError::bad_request(format!("expected {name} to be a list"))),
+        _ => Err(ApiError::bad_request(format!(
+            "expected {name} to be a list"
+        ))),
     }
 }
 

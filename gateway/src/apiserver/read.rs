@@ -62,7 +62,11 @@ impl Rendering {
             Format::Table(version) => version,
             Format::Json | Format::Metadata => "meta.k8s.io/v1",
         };
-        let columns = if has_columns { table::columns(self.resource) } else { Value::Null };
+        let columns = if has_columns {
+            table::columns(self.resource)
+        } else {
+            Value::Null
+        };
         json!({
             "kind": "Table",
             "apiVersion": version,
@@ -90,7 +94,11 @@ pub(crate) fn collect(store: &Store, target: &Target, start: &str) -> (Vec<Arc<O
         "" => String::new(),
         namespace => format!("{namespace}/"),
     };
-    let from = if start > prefix.as_str() { start } else { prefix.as_str() };
+    let from = if start > prefix.as_str() {
+        start
+    } else {
+        prefix.as_str()
+    };
     let found = objects
         .range::<str, _>((Bound::Excluded(from), Bound::Unbounded))
         .take_while(|(key, _)| key.starts_with(&prefix))
@@ -126,29 +134,42 @@ pub(crate) fn list(
 }
 
 /// Writes objects as a list, for a deletecollection.
-pub(crate) fn render_deleted(objects: Vec<Arc<Object>>, version: u64, rendering: Rendering) -> ApiBody {
+pub(crate) fn render_deleted(
+    objects: Vec<Arc<Object>>,
+    version: u64,
+    rendering: Rendering,
+) -> ApiBody {
     let metadata = json!({"resourceVersion": version.to_string()});
     render(Page { objects, metadata }, rendering)
 }
 
 fn render(page: Page, rendering: Rendering) -> ApiBody {
     if let Format::Table(_) = rendering.format {
-        let rows = page.objects.iter().map(|object| rendering.row(object)).collect();
+        let rows = page
+            .objects
+            .iter()
+            .map(|object| rendering.row(object))
+            .collect();
         let table = rendering.table(page.metadata, rows, true);
         return ApiBody::full(table.to_string());
     }
     let facts = rendering.resource.facts();
     let (kind, version) = match rendering.format {
         Format::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1"),
-        Format::Json | Format::Table(_) => {
-            (format!("{}List", facts.kind), rendering.resource.api_version())
-        }
+        Format::Json | Format::Table(_) => (
+            format!("{}List", facts.kind),
+            rendering.resource.api_version(),
+        ),
     };
     let metadata = page.metadata;
     let head = format!(
         "{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":["
     );
-    let bytes: usize = page.objects.iter().map(|object| object.json.len() + 1).sum();
+    let bytes: usize = page
+        .objects
+        .iter()
+        .map(|object| object.json.len() + 1)
+        .sum();
     let mut objects = VecDeque::from(page.objects);
     let mut piece = BytesMut::with_capacity(head.len() + bytes.min(CHUNK_BYTES * 2) + 2);
     piece.put_slice(head.as_bytes());
@@ -174,7 +195,9 @@ fn fill(
 ) -> bool {
     let mut needs_comma = !is_first;
     while piece.len() < CHUNK_BYTES {
-        let Some(object) = objects.pop_front() else { break };
+        let Some(object) = objects.pop_front() else {
+            break;
+        };
         if needs_comma {
             piece.put_u8(b',');
         }
@@ -211,7 +234,12 @@ fn page(store: &Store, target: &Target, query: &Query) -> Result<Page, ApiError>
         if let Some(last) = objects.last() {
             let peek = last.peek();
             let start = super::memory::key(&peek.metadata.namespace, &peek.metadata.name);
-            metadata["continue"] = Token { version, start: start.into() }.to_string().into();
+            metadata["continue"] = Token {
+                version,
+                start: start.into(),
+            }
+            .to_string()
+            .into();
         }
         if selector.is_everything() {
             metadata["remainingItemCount"] = (counted - limit).into();
@@ -261,9 +289,14 @@ struct Token {
 
 impl Token {
     fn parse(text: &str) -> Result<Self, ApiError> {
-        let parts = text.strip_prefix("v1.").and_then(|rest| rest.split_once('.'));
+        let parts = text
+            .strip_prefix("v1.")
+            .and_then(|rest| rest.split_once('.'));
         let parsed = parts.and_then(|(version, start)| {
-            Some(Self { version: version.parse().ok()?, start: unhex(start)? })
+            Some(Self {
+                version: version.parse().ok()?,
+                start: unhex(start)?,
+            })
         });
         parsed.ok_or_else(|| ApiError::bad_request("continue key is not valid"))
     }
@@ -272,13 +305,20 @@ impl Token {
 impl std::fmt::Display for Token {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "v1.{}.", self.version)?;
-        self.start.bytes().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.start
+            .bytes()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
 fn unhex(text: &str) -> Option<String> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let bytes = digits?.chunks(2).map(|pair| pair.iter().fold(0, |sum, d| sum << 4 | d)).collect();
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let bytes = digits?
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |sum, d| sum << 4 | d))
+        .collect();
     String::from_utf8(bytes).ok()
 }

@@ -104,7 +104,9 @@ impl Query {
 
     /// The resourceVersion asked for; `None` when unset, 0 for "any".
     pub(crate) fn resource_version(&self) -> Result<Option<u64>, ApiError> {
-        let Some(text) = self.find("resourceVersion") else { return Ok(None) };
+        let Some(text) = self.find("resourceVersion") else {
+            return Ok(None);
+        };
         text.parse().map(Some).map_err(|_| {
             ApiError::invalid_options(
                 "ListOptions",
@@ -138,7 +140,12 @@ impl Query {
     }
 
     pub(crate) fn is_dry_run(&self) -> Result<bool, ApiError> {
-        dry_run(self.pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, v)| v.as_str()))
+        dry_run(
+            self.pairs
+                .iter()
+                .filter(|(key, _)| key == "dryRun")
+                .map(|(_, v)| v.as_str()),
+        )
     }
 }
 
@@ -167,7 +174,9 @@ fn decode(text: &str, plus: Plus) -> String {
     while let Some((&first, tail)) = rest.split_first() {
         let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
         let escaped = hex.filter(|_| first == b'%').and_then(|two| {
-            two.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(two, 16).ok())?
+            two.bytes()
+                .all(|b| b.is_ascii_hexdigit())
+                .then(|| u8::from_str_radix(two, 16).ok())?
         });
         rest = match escaped {
             Some(byte) => {
@@ -205,7 +214,15 @@ pub(crate) fn route(path: &str) -> Result<Route, ApiError> {
 }
 
 fn is_review(parts: &[&str]) -> bool {
-    matches!(parts, ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"])
+    matches!(
+        parts,
+        [
+            "apis",
+            "authorization.k8s.io",
+            "v1",
+            "selfsubjectaccessreviews"
+        ]
+    )
 }
 
 fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
@@ -240,12 +257,17 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
 ///
 /// client-go asks for protobuf first and takes JSON when the reply says so.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, ApiError> {
-    let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Format::Json) };
+    let Some(accept) = headers.get(header::ACCEPT) else {
+        return Ok(Format::Json);
+    };
     let accept = accept.to_str().map_err(|_| ApiError::not_acceptable())?;
     if accept.trim().is_empty() {
         return Ok(Format::Json);
     }
-    accept.split(',').find_map(acceptable).ok_or_else(ApiError::not_acceptable)
+    accept
+        .split(',')
+        .find_map(acceptable)
+        .ok_or_else(ApiError::not_acceptable)
 }
 
 fn acceptable(range: &str) -> Option<Format> {

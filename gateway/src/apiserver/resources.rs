@@ -32,8 +32,16 @@ pub(crate) struct Facts {
     pub(crate) has_status: bool,
 }
 
-const ALL_VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const ALL_VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 static NODES: Facts = Facts {
     plural: "nodes",
@@ -52,7 +60,9 @@ static NAMESPACES: Facts = Facts {
     singular: "namespace",
     kind: "Namespace",
     short_names: &["ns"],
-    verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+    verbs: &[
+        "create", "delete", "get", "list", "patch", "update", "watch",
+    ],
     has_status: false,
     ..NODES
 };
@@ -88,8 +98,13 @@ static PODS: Facts = Facts {
 
 impl Resource {
     /// Every resource, in the order discovery lists them.
-    pub const ALL: [Self; 5] =
-        [Self::Nodes, Self::Namespaces, Self::Events, Self::Leases, Self::Pods];
+    pub const ALL: [Self; 5] = [
+        Self::Nodes,
+        Self::Namespaces,
+        Self::Events,
+        Self::Leases,
+        Self::Pods,
+    ];
 
     pub(crate) fn facts(self) -> &'static Facts {
         match self {
@@ -111,7 +126,9 @@ impl Resource {
 
     /// Finds a resource by its plural name, which no two share.
     pub(crate) fn by_plural(plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|resource| resource.facts().plural == plural)
+        Self::ALL
+            .into_iter()
+            .find(|resource| resource.facts().plural == plural)
     }
 
     /// `nodes`, or `leases.coordination.k8s.io`.

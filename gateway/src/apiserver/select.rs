@@ -65,7 +65,10 @@ impl Selector {
         }
         let peek = object.peek();
         self.labels.iter().all(|term| term.matches(&peek))
-            && self.fields.iter().all(|term| (field(&peek, &term.field) == term.value) == term.is_equal)
+            && self
+                .fields
+                .iter()
+                .all(|term| (field(&peek, &term.field) == term.value) == term.is_equal)
     }
 }
 
@@ -116,7 +119,10 @@ fn field<'a>(peek: &'a Peek<'_>, name: &str) -> &'a str {
             return if is_cordoned { "true" } else { "false" };
         }
         "spec.nodeName" => spec.and_then(|spec| spec.node_name.as_deref()),
-        "status.phase" => peek.status.as_ref().and_then(|status| status.phase.as_deref()),
+        "status.phase" => peek
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref()),
         "involvedObject.apiVersion" => involved.and_then(|i| i.api_version.as_deref()),
         "involvedObject.fieldPath" => involved.and_then(|i| i.field_path.as_deref()),
         "involvedObject.kind" => involved.and_then(|i| i.kind.as_deref()),
@@ -126,7 +132,10 @@ fn field<'a>(peek: &'a Peek<'_>, name: &str) -> &'a str {
         "involvedObject.uid" => involved.and_then(|i| i.uid.as_deref()),
         "reason" => peek.reason.as_deref(),
         "type" => peek.type_.as_deref(),
-        "source" => peek.source.as_ref().and_then(|source| source.component.as_deref()),
+        "source" => peek
+            .source
+            .as_ref()
+            .and_then(|source| source.component.as_deref()),
         "reportingComponent" => peek.reporting_component.as_deref(),
         _ => None,
     };
@@ -136,7 +145,9 @@ fn field<'a>(peek: &'a Peek<'_>, name: &str) -> &'a str {
 impl LabelTerm {
     fn matches(&self, peek: &Peek<'_>) -> bool {
         let labels = peek.metadata.labels.as_ref();
-        let found = labels.and_then(|labels| labels.get(self.key.as_str())).map(AsRef::as_ref);
+        let found = labels
+            .and_then(|labels| labels.get(self.key.as_str()))
+            .map(AsRef::as_ref);
         let number = || found.and_then(|text: &str| text.parse::<i64>().ok());
         match &self.test {
             Test::Exists => found.is_some(),
@@ -150,7 +161,10 @@ impl LabelTerm {
 }
 
 fn parse_labels(text: &str) -> Result<Vec<LabelTerm>, String> {
-    split_outside_parentheses(text).into_iter().map(|term| parse_label(term.trim())).collect()
+    split_outside_parentheses(text)
+        .into_iter()
+        .map(|term| parse_label(term.trim()))
+        .collect()
 }
 
 /// Splits at commas, except in the value lists of `in (…)`.
@@ -172,20 +186,38 @@ fn parse_label(term: &str) -> Result<LabelTerm, String> {
     let make = |key: &str, test: Test| {
         let key = key.trim();
         let is_key = !key.is_empty()
-            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
         let fault = || format!("invalid label selector {term:?}");
-        if is_key { Ok(LabelTerm { key: key.to_owned(), test }) } else { Err(fault()) }
+        if is_key {
+            Ok(LabelTerm {
+                key: key.to_owned(),
+                test,
+            })
+        } else {
+            Err(fault())
+        }
     };
     let one = |value: &str| vec![value.trim().to_owned()];
     let number = |value: &str| {
-        value.trim().parse::<i64>().map_err(|_| format!("{value:?} is not an integer in {term:?}"))
+        value
+            .trim()
+            .parse::<i64>()
+            .map_err(|_| format!("{value:?} is not an integer in {term:?}"))
     };
     if let Some(key) = term.strip_prefix('!') {
         return make(key, Test::Missing);
     }
     if let Some((head, list)) = term.split_once('(') {
-        let list = list.trim().strip_suffix(')').ok_or(format!("found {term:?}, expected: ')'"))?;
-        let values = list.split(',').map(|value| value.trim().to_owned()).collect();
+        let list = list
+            .trim()
+            .strip_suffix(')')
+            .ok_or(format!("found {term:?}, expected: ')'"))?;
+        let values = list
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect();
         return match head.split_whitespace().collect::<Vec<_>>().as_slice() {
             [key, "in"] => make(key, Test::In(values)),
             [key, "notin"] => make(key, Test::NotIn(values)),
@@ -195,7 +227,14 @@ fn parse_label(term: &str) -> Result<LabelTerm, String> {
     for (operator, is_equal) in [("!=", false), ("==", true), ("=", true)] {
         if let Some((key, value)) = term.split_once(operator) {
             let values = one(value);
-            return make(key, if is_equal { Test::In(values) } else { Test::NotIn(values) });
+            return make(
+                key,
+                if is_equal {
+                    Test::In(values)
+                } else {
+                    Test::NotIn(values)
+                },
+            );
         }
     }
     match (term.split_once('>'), term.split_once('<')) {
@@ -211,14 +250,19 @@ fn parse_fields(text: &str) -> Result<Vec<FieldTerm>, ApiError> {
         let found = [("!=", false), ("==", true), ("=", true)]
             .into_iter()
             .find_map(|(operator, is_equal)| {
-                term.split_once(operator).map(|(field, value)| (field, value, is_equal))
+                term.split_once(operator)
+                    .map(|(field, value)| (field, value, is_equal))
             });
         let Some((field, value, is_equal)) = found else {
             return Err(ApiError::bad_request(format!(
                 "invalid selector: '{text}'; can't understand '{term}'"
             )));
         };
-        terms.push(FieldTerm { field: field.to_owned(), value: unescape(value), is_equal });
+        terms.push(FieldTerm {
+            field: field.to_owned(),
+            value: unescape(value),
+            is_equal,
+        });
     }
     Ok(terms)
 }

@@ -47,7 +47,9 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let Some((stream, slot)) = accepted else { continue };
+        let Some((stream, slot)) = accepted else {
+            continue;
+        };
         let (acceptor, api) = (acceptor.clone(), api.clone());
         let (expected, closed) = (Arc::clone(&expected), closed.clone());
         connections.spawn(async move {
@@ -82,7 +84,9 @@ async fn connection(
 ) {
     // Replies are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
+        return;
+    };
     let answer = service_fn(move |request: Request<Incoming>| {
         let mut api = api.clone();
         let is_known = is_authorized(request.headers(), &expected);
@@ -96,8 +100,14 @@ async fn connection(
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250);
     let served = builder.serve_connection(TokioIo::new(stream), answer);
     tokio::select! {
         outcome = served => {
@@ -111,8 +121,13 @@ async fn connection(
 
 /// Compares in a time that does not tell how much of the token was right.
 fn is_authorized(headers: &HeaderMap, expected: &str) -> bool {
-    let Some(given) = headers.get(header::AUTHORIZATION) else { return false };
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
+        return false;
+    };
     let (given, expected) = (given.as_bytes(), expected.as_bytes());
-    let difference = given.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let difference = given
+        .iter()
+        .zip(expected)
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     given.len() == expected.len() && difference == 0
 }

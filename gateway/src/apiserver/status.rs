@@ -9,13 +9,13 @@ use super::resources::Resource;
 /// A refusal, ready to be sent.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// The HTTP status code.
-    pub code: u16,
+    pub(crate) code: u16,
     /// The machine-readable reason.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
     /// The sentence for people.
-    pub message: String,
+    pub(crate) message: String,
     details: Value,
 }
 
@@ -40,17 +40,29 @@ pub(crate) struct FieldError {
 
 impl FieldError {
     pub(crate) fn invalid(field: impl Into<String>, value: &str, detail: &str) -> Self {
-        Self::new(field, Fault::Invalid, format!("Invalid value: {value:?}: {detail}"))
+        Self::new(
+            field,
+            Fault::Invalid,
+            format!("Invalid value: {value:?}: {detail}"),
+        )
     }
 
     /// A wrong value that is not a string and is shown without quotes.
     pub(crate) fn invalid_bare(field: impl Into<String>, value: &str, detail: &str) -> Self {
-        Self::new(field, Fault::Invalid, format!("Invalid value: {value}: {detail}"))
+        Self::new(
+            field,
+            Fault::Invalid,
+            format!("Invalid value: {value}: {detail}"),
+        )
     }
 
     pub(crate) fn required(field: impl Into<String>, detail: &str) -> Self {
         let separator = if detail.is_empty() { "" } else { ": " };
-        Self::new(field, Fault::Required, format!("Required value{separator}{detail}"))
+        Self::new(
+            field,
+            Fault::Required,
+            format!("Required value{separator}{detail}"),
+        )
     }
 
     pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
@@ -68,12 +80,19 @@ impl FieldError {
 
     pub(crate) fn unsupported(field: impl Into<String>, value: &str, supported: &[&str]) -> Self {
         let list: Vec<String> = supported.iter().map(|known| format!("{known:?}")).collect();
-        let body = format!("Unsupported value: {value:?}: supported values: {}", list.join(", "));
+        let body = format!(
+            "Unsupported value: {value:?}: supported values: {}",
+            list.join(", ")
+        );
         Self::new(field, Fault::Unsupported, body)
     }
 
     fn new(field: impl Into<String>, fault: Fault, body: String) -> Self {
-        Self { field: field.into(), fault, body }
+        Self {
+            field: field.into(),
+            fault,
+            body,
+        }
     }
 
     fn cause(&self) -> Value {
@@ -91,7 +110,12 @@ impl FieldError {
 
 impl ApiError {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Value::Null }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Value::Null,
+        }
     }
 
     fn about(mut self, resource: Resource, name: &str) -> Self {
@@ -113,8 +137,11 @@ impl ApiError {
 
     /// The path names nothing that is served.
     pub(crate) fn no_such_path() -> Self {
-        let mut error =
-            Self::new(404, "NotFound", "the server could not find the requested resource");
+        let mut error = Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
         error.details = json!({});
         error
     }
@@ -153,8 +180,11 @@ impl ApiError {
             [one] => one.clone(),
             several => format!("[{}]", several.join(", ")),
         };
-        let mut error =
-            Self::new(422, "Invalid", format!("{kind} {name:?} is invalid: {text}"));
+        let mut error = Self::new(
+            422,
+            "Invalid",
+            format!("{kind} {name:?} is invalid: {text}"),
+        );
         let causes: Vec<Value> = errors.iter().map(FieldError::cause).collect();
         error.details = json!({"name": name, "kind": facts.kind, "causes": causes});
         if !facts.group.is_empty() {
@@ -165,11 +195,12 @@ impl ApiError {
 
     /// A query parameter or option that is wrong as a whole.
     pub(crate) fn invalid_options(kind: &str, error: &FieldError) -> Self {
-        let message =
-            format!("{kind}.meta.k8s.io \"\" is invalid: {}: {}", error.field, error.body);
+        let message = format!(
+            "{kind}.meta.k8s.io \"\" is invalid: {}: {}",
+            error.field, error.body
+        );
         let mut answer = Self::new(422, "Invalid", message);
-        answer.details =
-            json!({"group": "meta.k8s.io", "kind": kind, "causes": [error.cause()]});
+        answer.details = json!({"group": "meta.k8s.io", "kind": kind, "causes": [error.cause()]});
         answer
     }
 
@@ -242,12 +273,18 @@ impl ApiError {
     }
 
     pub(crate) fn internal(message: &str) -> Self {
-        Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+        Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        )
     }
 
     /// Tells the client when to try again, if it should.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
-        self.details.get("retryAfterSeconds").and_then(Value::as_u64)
+        self.details
+            .get("retryAfterSeconds")
+            .and_then(Value::as_u64)
     }
 
     /// Renders the `Status` object.

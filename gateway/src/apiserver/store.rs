@@ -4,7 +4,7 @@
 //! the async runtime nor other resources wait for an SD card.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -127,14 +127,23 @@ impl Store {
         let mut memory = Memory::new(loaded.reserved);
         fill(&mut memory, loaded);
         let reserved = memory.version + VERSIONS_PER_BLOCK;
-        disk.write(&[], reserved)?;
-        memory.reserved = reserved;
+        // A full disk still lets everybody read; writes are refused until it can be written.
+        let last_error = match disk.write(&[], reserved) {
+            Ok(()) => {
+                memory.reserved = reserved;
+                None
+            }
+            Err(err) => Some(chain(&err)),
+        };
+        if let Some(error) = &last_error {
+            tracing::error!(error = %error, "the store cannot be written");
+        }
         let inner = Arc::new(Inner {
             memory: Mutex::new(memory),
             work: Condvar::new(),
             disk: Mutex::new(disk),
             settled: Notify::new(),
-            last_error: Mutex::new(None),
+            last_error: Mutex::new(last_error),
             bytes_written,
             commits: AtomicU64::new(1),
         });
@@ -143,7 +152,10 @@ impl Store {
             .name("store".into())
             .spawn(move || shared.commit_batches())
             .expect("a thread can be started");
-        Ok(Self { inner, writer: Some(writer) })
+        Ok(Self {
+            inner,
+            writer: Some(writer),
+        })
     }
 
     /// The last failure to write, until a write succeeds.
@@ -155,7 +167,10 @@ impl Store {
     pub fn metrics(&self) -> StoreMetrics {
         let memory = self.memory();
         let each = |count: &dyn Fn(Resource) -> usize| {
-            Resource::ALL.iter().map(|&r| (r.facts().plural, count(r))).collect()
+            Resource::ALL
+                .iter()
+                .map(|&r| (r.facts().plural, count(r)))
+                .collect()
         };
         StoreMetrics {
             objects: each(&|resource| memory.table(resource).objects.len()),
@@ -221,7 +236,10 @@ enum Attempt {
 impl Inner {
     fn try_commit(&self, writes: Vec<Write>) -> Attempt {
         let mut memory = lock(&self.memory);
-        if writes.iter().any(|write| memory.busy.contains(&(write.resource, write.key.clone()))) {
+        if writes
+            .iter()
+            .any(|write| memory.busy.contains(&(write.resource, write.key.clone())))
+        {
             return Attempt::Wait;
         }
         let is_current = |write: &Write| {
@@ -239,18 +257,33 @@ impl Inner {
             return Attempt::Done(Err(Refusal::Busy));
         }
         let needed = u64::try_from(writes.len()).unwrap_or(u64::MAX);
-        let left = memory.reserved - memory.version;
+        let left = memory.reserved.saturating_sub(memory.version);
         if left < VERSIONS_PER_BLOCK / 4 && !memory.is_reserving {
             memory.is_reserving = true;
-            memory.queue.push(Batch { changes: Vec::new(), done: None });
+            memory.queue.push(Batch {
+                changes: Vec::new(),
+                done: None,
+            });
             self.work.notify_one();
         }
         if left < needed {
-            return Attempt::Wait;
+            return match lock(&self.last_error).clone() {
+                Some(reason) => Attempt::Done(Err(Refusal::Disk(reason))),
+                None => Attempt::Wait,
+            };
         }
-        let changes: Vec<_> = writes.into_iter().map(|write| number(&mut memory, write)).collect();
-        let objects = changes.iter().map(|(_, change, _)| Arc::clone(&change.object)).collect();
-        let mut batch = Batch { changes, done: None };
+        let changes: Vec<_> = writes
+            .into_iter()
+            .map(|write| number(&mut memory, write))
+            .collect();
+        let objects = changes
+            .iter()
+            .map(|(_, change, _)| Arc::clone(&change.object))
+            .collect();
+        let mut batch = Batch {
+            changes,
+            done: None,
+        };
         if !memory.must_wait(&batch) {
             memory.apply(batch.changes);
             return Attempt::Done(Ok(objects));
@@ -266,9 +299,17 @@ impl Inner {
     fn commit_batches(&self) {
         while let Some(batches) = self.next_batches() {
             let mut disk = lock(&self.disk);
-            let rows: Vec<Row> = batches.iter().filter(|b| b.is_durable()).flat_map(rows).collect();
+            let rows: Vec<Row> = batches
+                .iter()
+                .filter(|b| b.is_durable())
+                .flat_map(rows)
+                .collect();
             let is_empty = !batches.iter().any(Batch::is_durable) && !disk.is_broken();
-            let outcome = if is_empty { Ok(()) } else { self.write(&mut disk, rows) };
+            let outcome = if is_empty {
+                Ok(())
+            } else {
+                self.write(&mut disk, rows)
+            };
             let outcome = outcome.map_err(|err| chain(&err));
             let mut memory = lock(&self.memory);
             memory.is_reserving = false;
@@ -292,21 +333,31 @@ impl Inner {
             }
             let is_healthy = lock(&self.last_error).is_none();
             if is_healthy {
-                memory = self.work.wait(memory).unwrap_or_else(PoisonError::into_inner);
+                memory = self
+                    .work
+                    .wait(memory)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let waited = self.work.wait_timeout(memory, RECOVERY_INTERVAL);
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             memory = guard;
             if timeout.timed_out() && memory.queue.is_empty() {
-                return Some(vec![Batch { changes: Vec::new(), done: None }]);
+                return Some(vec![Batch {
+                    changes: Vec::new(),
+                    done: None,
+                }]);
             }
         }
     }
 
     /// Commits rows, keeping the books: reservation, health, counters, and repair after a failure.
     fn write(&self, disk: &mut Disk, mut rows: Vec<Row>) -> Result<(), StoreError> {
-        let repaired = if disk.is_broken() { self.repair(disk, &mut rows) } else { Ok(Vec::new()) };
+        let repaired = if disk.is_broken() {
+            self.repair(disk, &mut rows)
+        } else {
+            Ok(Vec::new())
+        };
         let reserved = lock(&self.memory).version + VERSIONS_PER_BLOCK;
         let outcome = repaired.and_then(|repaired| {
             disk.write(&rows, reserved)?;
@@ -359,7 +410,11 @@ impl Inner {
                 None => repairs.push((name, None)),
             }
         }
-        repairs.extend(wanted.iter().map(|(name, object)| (name.clone(), Some(object.json.clone()))));
+        repairs.extend(
+            wanted
+                .iter()
+                .map(|(name, object)| (name.clone(), Some(object.json.clone()))),
+        );
         rows.splice(0..0, repairs);
         Ok(wanted.into_values().collect())
     }
@@ -401,12 +456,19 @@ impl Inner {
         }
         drop(memory);
         let bytes = self.bytes_written.load(Ordering::Relaxed) - before;
-        Ok(FlushStats { objects: objects.len(), beats: beating.len(), bytes })
+        Ok(FlushStats {
+            objects: objects.len(),
+            beats: beating.len(),
+            bytes,
+        })
     }
 }
 
 /// Objects of which memory holds a newer beat than the disk's copy.
-fn beating(memory: &Memory, dirty: &std::collections::BTreeSet<(Resource, Key)>) -> Vec<(Resource, Key, Arc<Object>)> {
+fn beating(
+    memory: &Memory,
+    dirty: &BTreeSet<(Resource, Key)>,
+) -> Vec<(Resource, Key, Arc<Object>)> {
     let mut beating = Vec::new();
     for resource in [Resource::Nodes, Resource::Leases] {
         for (key, object) in &memory.table(resource).objects {
@@ -424,7 +486,10 @@ fn beating(memory: &Memory, dirty: &std::collections::BTreeSet<(Resource, Key)>)
 fn number(memory: &mut Memory, write: Write) -> (Resource, Change, Durability) {
     memory.version += 1;
     let mut body = write.body;
-    let disk_version = write.expected.as_ref().map_or(0, |object| object.disk_version());
+    let disk_version = write
+        .expected
+        .as_ref()
+        .map_or(0, |object| object.disk_version());
     let object = Arc::new(Object::new(memory.version, disk_version, &mut body));
     let change = Change {
         key: write.key,
@@ -444,12 +509,13 @@ fn rows(batch: &Batch) -> Vec<Row> {
 }
 
 fn fill(memory: &mut Memory, loaded: Loaded) {
-    let mut seen: HashSet<u64> = HashSet::new();
     for (resource, key, json) in loaded.objects {
         let version = version_of(&json);
-        seen.insert(version);
         let object = Object::from_bytes(version, version, json);
-        let beat = loaded.overlay.get(resource.facts().plural).and_then(|beats| beats.get(&*key));
+        let beat = loaded
+            .overlay
+            .get(resource.facts().plural)
+            .and_then(|beats| beats.get(&*key));
         let object = beat.and_then(|beat| beat.apply(&object)).unwrap_or(object);
         memory.table_mut(resource).load(key, Arc::new(object));
     }
@@ -457,7 +523,9 @@ fn fill(memory: &mut Memory, loaded: Loaded) {
 
 fn version_of(json: &[u8]) -> u64 {
     let body: Value = serde_json::from_slice(json).unwrap_or_default();
-    super::object::text(&body, "/metadata/resourceVersion").parse().unwrap_or_default()
+    super::object::text(&body, "/metadata/resourceVersion")
+        .parse()
+        .unwrap_or_default()
 }
 
 /// An error and what caused it, in one line.

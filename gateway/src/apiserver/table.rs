@@ -12,7 +12,13 @@ use super::{object::text, resources::Resource};
 /// Name, type, format, priority (0: always shown, 1: `-o wide`), description.
 type Column = (&'static str, &'static str, &'static str, u8, &'static str);
 
-const NAME: Column = ("Name", "string", "name", 0, "Name must be unique within a namespace.");
+const NAME: Column = (
+    "Name",
+    "string",
+    "name",
+    0,
+    "Name must be unique within a namespace.",
+);
 const AGE: Column = ("Age", "string", "", 0, "Time since the object was created.");
 
 const NODES: &[Column] = &[
@@ -20,39 +26,165 @@ const NODES: &[Column] = &[
     ("Status", "string", "", 0, "The status of the node"),
     ("Roles", "string", "", 0, "The roles of the node"),
     AGE,
-    ("Version", "string", "", 0, "Kubelet Version reported by the node."),
-    ("Internal-IP", "string", "", 1, "The first address of type InternalIP."),
-    ("External-IP", "string", "", 1, "The first address of type ExternalIP."),
-    ("OS-Image", "string", "", 1, "OS Image reported by the node from /etc/os-release."),
-    ("Kernel-Version", "string", "", 1, "Kernel Version reported by the node."),
-    ("Container-Runtime", "string", "", 1, "Container runtime reported by the node."),
+    (
+        "Version",
+        "string",
+        "",
+        0,
+        "Kubelet Version reported by the node.",
+    ),
+    (
+        "Internal-IP",
+        "string",
+        "",
+        1,
+        "The first address of type InternalIP.",
+    ),
+    (
+        "External-IP",
+        "string",
+        "",
+        1,
+        "The first address of type ExternalIP.",
+    ),
+    (
+        "OS-Image",
+        "string",
+        "",
+        1,
+        "OS Image reported by the node from /etc/os-release.",
+    ),
+    (
+        "Kernel-Version",
+        "string",
+        "",
+        1,
+        "Kernel Version reported by the node.",
+    ),
+    (
+        "Container-Runtime",
+        "string",
+        "",
+        1,
+        "Container runtime reported by the node.",
+    ),
 ];
-const NAMESPACES: &[Column] =
-    &[NAME, ("Status", "string", "", 0, "The status of the namespace"), AGE];
-const LEASES: &[Column] =
-    &[NAME, ("Holder", "string", "", 0, "The identity of the holder of the lease"), AGE];
+const NAMESPACES: &[Column] = &[
+    NAME,
+    ("Status", "string", "", 0, "The status of the namespace"),
+    AGE,
+];
+const LEASES: &[Column] = &[
+    NAME,
+    (
+        "Holder",
+        "string",
+        "",
+        0,
+        "The identity of the holder of the lease",
+    ),
+    AGE,
+];
 const EVENTS: &[Column] = &[
-    ("Last Seen", "string", "", 0, "The time of the most recent occurrence."),
+    (
+        "Last Seen",
+        "string",
+        "",
+        0,
+        "The time of the most recent occurrence.",
+    ),
     ("Type", "string", "", 0, "Normal or Warning."),
-    ("Reason", "string", "", 0, "A short, machine understandable reason."),
-    ("Object", "string", "", 0, "The object that this event is about."),
+    (
+        "Reason",
+        "string",
+        "",
+        0,
+        "A short, machine understandable reason.",
+    ),
+    (
+        "Object",
+        "string",
+        "",
+        0,
+        "The object that this event is about.",
+    ),
     ("Subobject", "string", "", 1, "The part of the object."),
-    ("Source", "string", "", 1, "The component reporting this event."),
+    (
+        "Source",
+        "string",
+        "",
+        1,
+        "The component reporting this event.",
+    ),
     ("Message", "string", "", 0, "A human-readable description."),
-    ("First Seen", "string", "", 1, "The time of the first occurrence."),
-    ("Count", "string", "", 1, "The number of times this event has occurred."),
-    ("Name", "string", "name", 1, "Name must be unique within a namespace."),
+    (
+        "First Seen",
+        "string",
+        "",
+        1,
+        "The time of the first occurrence.",
+    ),
+    (
+        "Count",
+        "string",
+        "",
+        1,
+        "The number of times this event has occurred.",
+    ),
+    (
+        "Name",
+        "string",
+        "name",
+        1,
+        "Name must be unique within a namespace.",
+    ),
 ];
 const PODS: &[Column] = &[
     NAME,
-    ("Ready", "string", "", 0, "The aggregate readiness state of the containers."),
-    ("Status", "string", "", 0, "The aggregate status of the containers in this pod."),
-    ("Restarts", "string", "", 0, "The number of restarts of the containers."),
+    (
+        "Ready",
+        "string",
+        "",
+        0,
+        "The aggregate readiness state of the containers.",
+    ),
+    (
+        "Status",
+        "string",
+        "",
+        0,
+        "The aggregate status of the containers in this pod.",
+    ),
+    (
+        "Restarts",
+        "string",
+        "",
+        0,
+        "The number of restarts of the containers.",
+    ),
     AGE,
     ("IP", "string", "", 1, "The address of the pod."),
-    ("Node", "string", "", 1, "The node that the pod is scheduled to."),
-    ("Nominated Node", "string", "", 1, "The node that the pod may be scheduled to."),
-    ("Readiness Gates", "string", "", 1, "The readiness gates of the pod."),
+    (
+        "Node",
+        "string",
+        "",
+        1,
+        "The node that the pod is scheduled to.",
+    ),
+    (
+        "Nominated Node",
+        "string",
+        "",
+        1,
+        "The node that the pod may be scheduled to.",
+    ),
+    (
+        "Readiness Gates",
+        "string",
+        "",
+        1,
+        "The readiness gates of the pod.",
+    ),
 ];
 
 /// The `columnDefinitions` of a resource.
@@ -84,7 +216,11 @@ pub(crate) fn cells(resource: Resource, body: &Value, now: Timestamp) -> Vec<Val
         Resource::Nodes => node(body, &age),
         Resource::Namespaces => vec![name.into(), text(body, "/status/phase").into(), age.into()],
         Resource::Leases => {
-            vec![name.into(), text(body, "/spec/holderIdentity").into(), age.into()]
+            vec![
+                name.into(),
+                text(body, "/spec/holderIdentity").into(),
+                age.into(),
+            ]
         }
         Resource::Events => event(body, now),
         Resource::Pods => vec![name.into()],
@@ -120,8 +256,10 @@ fn node(body: &Value, age: &str) -> Vec<Value> {
 
 fn node_status(body: &Value) -> String {
     let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
-    let ready =
-        conditions.into_iter().flatten().find(|condition| text(condition, "/type") == "Ready");
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| text(condition, "/type") == "Ready");
     let mut status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
@@ -139,11 +277,13 @@ fn roles(body: &Value) -> String {
     let roles: BTreeSet<&str> = labels
         .into_iter()
         .flatten()
-        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-            Some(role) => Some(role),
-            None if key == "kubernetes.io/role" => value.as_str(),
-            None => None,
-        })
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) => Some(role),
+                None if key == "kubernetes.io/role" => value.as_str(),
+                None => None,
+            },
+        )
         .filter(|role| !role.is_empty())
         .collect();
     let roles: Vec<&str> = roles.into_iter().collect();
@@ -152,16 +292,30 @@ fn roles(body: &Value) -> String {
 
 fn address<'a>(body: &'a Value, kind: &str) -> &'a str {
     let addresses = body.pointer("/status/addresses").and_then(Value::as_array);
-    let found = addresses.into_iter().flatten().find(|address| text(address, "/type") == kind);
+    let found = addresses
+        .into_iter()
+        .flatten()
+        .find(|address| text(address, "/type") == kind);
     found.map_or("<none>", |address| text(address, "/address"))
 }
 
 fn event(body: &Value, now: Timestamp) -> Vec<Value> {
     let since = |field: &str| age(text(body, field), now);
     let is_set = |field: &str| !text(body, field).is_empty();
-    let first = since(if is_set("/firstTimestamp") { "/firstTimestamp" } else { "/eventTime" });
-    let mut last = if is_set("/lastTimestamp") { since("/lastTimestamp") } else { first.clone() };
-    let mut count = body.get("count").and_then(Value::as_i64).filter(|count| *count != 0);
+    let first = since(if is_set("/firstTimestamp") {
+        "/firstTimestamp"
+    } else {
+        "/eventTime"
+    });
+    let mut last = if is_set("/lastTimestamp") {
+        since("/lastTimestamp")
+    } else {
+        first.clone()
+    };
+    let mut count = body
+        .get("count")
+        .and_then(Value::as_i64)
+        .filter(|count| *count != 0);
     if let Some(series) = body.get("series").filter(|series| series.is_object()) {
         last = since("/series/lastObservedTime");
         count = series.get("count").and_then(Value::as_i64);
@@ -171,7 +325,10 @@ fn event(body: &Value, now: Timestamp) -> Vec<Value> {
         "" => kind,
         name => format!("{kind}/{name}"),
     };
-    let component = or(text(body, "/source/component"), text(body, "/reportingComponent"));
+    let component = or(
+        text(body, "/source/component"),
+        text(body, "/reportingComponent"),
+    );
     let instance = or(text(body, "/source/host"), text(body, "/reportingInstance"));
     let source = match instance {
         "" => component.to_owned(),

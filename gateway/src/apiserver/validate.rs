@@ -40,14 +40,25 @@ pub(crate) fn validate(resource: Resource, old: Option<&Value>, new: &Value) -> 
 fn metadata(resource: Resource, new: &Value, errors: &mut Errors) {
     let name = text(new, "/metadata/name");
     if name.is_empty() {
-        errors.push(FieldError::required("metadata.name", "name or generateName is required"));
+        errors.push(FieldError::required(
+            "metadata.name",
+            "name or generateName is required",
+        ));
     } else if let Some(detail) = name_fault(resource, name) {
         errors.push(FieldError::invalid("metadata.name", name, &detail));
     }
-    let map = |pointer| new.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+    let map = |pointer| {
+        new.pointer(pointer)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+    };
     for (key, value) in map("/metadata/labels") {
         errors.extend(key_faults("metadata.labels", key));
-        errors.extend(label_value_faults("metadata.labels", value.as_str().unwrap_or_default()));
+        errors.extend(label_value_faults(
+            "metadata.labels",
+            value.as_str().unwrap_or_default(),
+        ));
     }
     let mut size_bytes = 0;
     for (key, value) in map("/metadata/annotations") {
@@ -55,7 +66,10 @@ fn metadata(resource: Resource, new: &Value, errors: &mut Errors) {
         errors.extend(key_faults("metadata.annotations", &key.to_lowercase()));
     }
     if size_bytes > ANNOTATIONS_BYTES_MAX {
-        errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_BYTES_MAX));
+        errors.push(FieldError::too_long(
+            "metadata.annotations",
+            ANNOTATIONS_BYTES_MAX,
+        ));
     }
 }
 
@@ -79,7 +93,9 @@ fn is_dns_label(text: &str) -> bool {
     };
     is_alphanumeric(first)
         && is_alphanumeric(last)
-        && text.bytes().all(|byte| is_alphanumeric(byte) || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| is_alphanumeric(byte) || byte == b'-')
 }
 
 pub(crate) fn is_subdomain(text: &str) -> bool {
@@ -93,7 +109,9 @@ fn is_label_text(text: &str) -> bool {
     };
     first.is_ascii_alphanumeric()
         && last.is_ascii_alphanumeric()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Faults of a label, annotation or taint key.
@@ -132,7 +150,11 @@ fn key_faults(field: &str, key: &str) -> Errors {
 fn label_value_faults(field: &str, value: &str) -> Errors {
     let mut errors = Errors::new();
     if value.len() > 63 {
-        errors.push(FieldError::invalid(field, value, "must be no more than 63 bytes"));
+        errors.push(FieldError::invalid(
+            field,
+            value,
+            "must be no more than 63 bytes",
+        ));
     }
     if !value.is_empty() && !is_label_text(value) {
         errors.push(FieldError::invalid(field, value, LABEL_VALUE));
@@ -169,7 +191,11 @@ fn taints(new: &Value, errors: &mut Errors) {
         if effect.is_empty() {
             errors.push(FieldError::required(field(".effect"), ""));
         } else if !TAINT_EFFECTS.contains(&effect) {
-            errors.push(FieldError::unsupported(field(".effect"), effect, &TAINT_EFFECTS));
+            errors.push(FieldError::unsupported(
+                field(".effect"),
+                effect,
+                &TAINT_EFFECTS,
+            ));
         }
         if seen.contains(&(key, effect)) {
             errors.push(FieldError::duplicate(field(""), &taint.to_string()));
@@ -207,7 +233,11 @@ fn lease(new: &Value, errors: &mut Errors) {
         ));
     }
     if new.pointer("/spec/holderIdentity").and_then(Value::as_str) == Some("") {
-        errors.push(FieldError::invalid("spec.holderIdentity", "", "must not be empty"));
+        errors.push(FieldError::invalid(
+            "spec.holderIdentity",
+            "",
+            "must not be empty",
+        ));
     }
 }
 
@@ -220,6 +250,10 @@ fn event(new: &Value, errors: &mut Errors) {
     };
     if !is_placed {
         let detail = "does not match event.namespace";
-        errors.push(FieldError::invalid("involvedObject.namespace", involved, detail));
+        errors.push(FieldError::invalid(
+            "involvedObject.namespace",
+            involved,
+            detail,
+        ));
     }
 }

@@ -68,13 +68,23 @@ pub(crate) fn watch(
         return Err(ApiError::too_large(asked, current));
     }
     let now = Instant::now();
-    let bookmark = query.is_true("allowWatchBookmarks").then(|| now + BOOKMARK_INTERVAL);
-    let timeout_s = query.number("timeoutSeconds")?.filter(|timeout_s| *timeout_s > 0);
+    let bookmark = query
+        .is_true("allowWatchBookmarks")
+        .then(|| now + BOOKMARK_INTERVAL);
+    let timeout_s = query
+        .number("timeoutSeconds")?
+        .filter(|timeout_s| *timeout_s > 0);
     // Watches that began together should not end together.
-    let timeout_s = timeout_s.unwrap_or(TIMEOUT_S_MIN + current % TIMEOUT_S_MIN).min(1 << 20);
+    let timeout_s = timeout_s
+        .unwrap_or(TIMEOUT_S_MIN + current % TIMEOUT_S_MIN)
+        .min(1 << 20);
     let mut initial = VecDeque::new();
     if wants_objects {
-        initial.extend(objects.into_iter().filter(|object| selector.matches(object)));
+        initial.extend(
+            objects
+                .into_iter()
+                .filter(|object| selector.matches(object)),
+        );
     }
     let state = Watch {
         api: api.clone(),
@@ -109,8 +119,10 @@ fn initial_events(query: &Query) -> Result<Option<bool>, ApiError> {
     if query.find("sendInitialEvents").is_none() {
         return match matching {
             "" => Ok(None),
-            _ => refuse("resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
-                         provided"),
+            _ => refuse(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
+                         provided",
+            ),
         };
     }
     match matching {
@@ -176,7 +188,10 @@ impl Watch {
             if !change.key.starts_with(&self.prefix) {
                 continue;
             }
-            let was = change.previous.as_ref().is_some_and(|old| self.selector.matches(old));
+            let was = change
+                .previous
+                .as_ref()
+                .is_some_and(|old| self.selector.matches(old));
             let is = !change.is_deletion && self.selector.matches(&change.object);
             match (was, is) {
                 (false, true) => self.put(&mut piece, "ADDED", &change.object),
@@ -208,7 +223,9 @@ impl Watch {
 
     /// Waits for a change, and says what else there is to say meanwhile.
     async fn wait(&mut self) -> Option<Bytes> {
-        let wake = self.bookmark.map_or(self.deadline, |bookmark| bookmark.min(self.deadline));
+        let wake = self
+            .bookmark
+            .map_or(self.deadline, |bookmark| bookmark.min(self.deadline));
         tokio::select! {
             changed = self.head.changed() => {
                 // The store is gone: so is the program, in a moment.
@@ -224,9 +241,13 @@ impl Watch {
         let memory = self.api.store().memory();
         // Only what this watch has seen all of may be claimed.
         let table = memory.table(self.rendering.resource);
-        let is_current = table.changes_after(self.version, 1).is_ok_and(|rest| rest.is_empty());
+        let is_current = table
+            .changes_after(self.version, 1)
+            .is_ok_and(|rest| rest.is_empty());
         if is_current {
-            self.version = self.version.max(memory.visible_version(self.rendering.resource));
+            self.version = self
+                .version
+                .max(memory.visible_version(self.rendering.resource));
         }
         drop(memory);
         Some(self.bookmark_event(json!({"resourceVersion": self.version.to_string()})))

@@ -24,8 +24,7 @@ use super::{
 
 /// How often a change is computed anew because somebody else was faster.
 const ATTEMPTS_MAX: usize = 64;
-const PATCH_TYPES: &str =
-    "application/strategic-merge-patch+json, application/merge-patch+json";
+const PATCH_TYPES: &str = "application/strategic-merge-patch+json, application/merge-patch+json";
 
 /// What a verb did.
 #[derive(Debug)]
@@ -114,13 +113,20 @@ impl Call<'_> {
     fn prepare_new(&self, new: &mut Value) -> Result<(), ApiError> {
         if self.resource() == Resource::Pods {
             let why = "nodes that only report their status run no pods";
-            return Err(ApiError::forbidden(Resource::Pods, text(new, "/metadata/name"), why));
+            return Err(ApiError::forbidden(
+                Resource::Pods,
+                text(new, "/metadata/name"),
+                why,
+            ));
         }
         self.place(new)?;
         decode::drop_server_fields(new);
         let now = self.api.now();
         let metadata = metadata_mut(new);
-        if metadata.get("resourceVersion").is_some_and(|version| version != "") {
+        if metadata
+            .get("resourceVersion")
+            .is_some_and(|version| version != "")
+        {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::bad_request(message));
         }
@@ -134,15 +140,26 @@ impl Call<'_> {
         }
         let namespace = &self.target.namespace;
         let exists = namespace.is_empty()
-            || self.api.store().find(Resource::Namespaces, namespace).is_some();
-        if exists { Ok(()) } else { Err(ApiError::not_found(Resource::Namespaces, namespace)) }
+            || self
+                .api
+                .store()
+                .find(Resource::Namespaces, namespace)
+                .is_some();
+        if exists {
+            Ok(())
+        } else {
+            Err(ApiError::not_found(Resource::Namespaces, namespace))
+        }
     }
 
     /// Puts the object into the namespace of the path, or refuses another one.
     fn place(&self, new: &mut Value) -> Result<(), ApiError> {
         let namespace = self.target.namespace.as_str();
         let metadata = metadata_mut(new);
-        let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+        let given = metadata
+            .get("namespace")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if !given.is_empty() && given != namespace {
             return Err(ApiError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the \
@@ -161,7 +178,11 @@ impl Call<'_> {
         if errors.is_empty() {
             return Ok(());
         }
-        Err(ApiError::invalid(self.resource(), text(new, "/metadata/name"), &errors))
+        Err(ApiError::invalid(
+            self.resource(),
+            text(new, "/metadata/name"),
+            &errors,
+        ))
     }
 
     pub(crate) async fn update(&self, body: &[u8]) -> Result<Written, ApiError> {
@@ -178,11 +199,20 @@ impl Call<'_> {
         Err(ApiError::modified_meanwhile(self.resource(), self.name()))
     }
 
-    pub(crate) async fn patch(&self, headers: &HeaderMap, body: &[u8]) -> Result<Written, ApiError> {
+    pub(crate) async fn patch(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Written, ApiError> {
         let is_dry = self.query.is_dry_run()?;
         let validation = self.query.field_validation()?;
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|text| text.to_str().ok());
-        let media = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        let content_type = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|text| text.to_str().ok());
+        let media = content_type
+            .and_then(|text| text.split(';').next())
+            .unwrap_or_default()
+            .trim();
         let is_strategic = match media {
             "application/strategic-merge-patch+json" => true,
             "application/merge-patch+json" => false,
@@ -248,7 +278,8 @@ impl Call<'_> {
             return Ok(self.remove(current, new).await?.map(|(object, _)| object));
         }
         let durability = classify(resource, &old, &new);
-        self.commit(Some(current), self.key(), new, (durability, is_dry)).await
+        self.commit(Some(current), self.key(), new, (durability, is_dry))
+            .await
     }
 
     fn keep_what_is_not_the_callers(&self, old: &Value, new: &mut Value) -> Result<(), ApiError> {
@@ -262,15 +293,22 @@ impl Call<'_> {
         }
         decode::drop_server_fields(new);
         let keep = |new: &mut Value, parent: &str, field: &str| {
-            let kept = old.get(parent).and_then(|parent| parent.get(field)).cloned();
+            let kept = old
+                .get(parent)
+                .and_then(|parent| parent.get(field))
+                .cloned();
             let target = object_mut(object_mut(new).entry(parent).or_insert(Value::Null));
             match kept {
                 Some(kept) => target.insert(field.into(), kept),
                 None => target.remove(field),
             };
         };
-        let server_fields =
-            ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
+        let server_fields = [
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ];
         for field in server_fields {
             keep(new, "metadata", field);
         }
@@ -308,7 +346,14 @@ impl Call<'_> {
             return Ok(Some(Arc::new(show(std::mem::take(&mut object), version))));
         }
         let resource = self.resource();
-        let write = Write { resource, key, expected, body, durability, is_deletion: false };
+        let write = Write {
+            resource,
+            key,
+            expected,
+            body,
+            durability,
+            is_deletion: false,
+        };
         let objects = self.settle(vec![write]).await?;
         Ok(objects.and_then(|objects| objects.into_iter().next()))
     }
@@ -323,7 +368,11 @@ impl Call<'_> {
     }
 
     pub(crate) async fn delete(&self, body: &[u8]) -> Result<Deleted, ApiError> {
-        let options = if body.is_empty() { Value::Null } else { decode::parse(body)? };
+        let options = if body.is_empty() {
+            Value::Null
+        } else {
+            decode::parse(body)?
+        };
         let is_dry = self.query.is_dry_run()? || is_dry_run(&options)?;
         let (resource, name) = (self.resource(), self.name());
         if resource == Resource::Namespaces && FIXED_NAMESPACES.contains(&name) {
@@ -410,7 +459,12 @@ impl Call<'_> {
     fn lease_of(&self, uid: &str) -> Option<Write> {
         let key = key("kube-node-lease", self.name());
         let lease = self.api.store().find(Resource::Leases, &key)?;
-        let is_owned = lease.peek().metadata.owner_references.iter().any(|owner| owner.uid == uid);
+        let is_owned = lease
+            .peek()
+            .metadata
+            .owner_references
+            .iter()
+            .any(|owner| owner.uid == uid);
         is_owned.then(|| deletion(Resource::Leases, key, lease, Durability::Immediate))
     }
 
@@ -422,7 +476,12 @@ impl Call<'_> {
             for (key, object) in &memory.table(resource).objects {
                 if key.starts_with(&prefix) {
                     let object = Arc::clone(object);
-                    writes.push(deletion(resource, key.clone(), object, Durability::Immediate));
+                    writes.push(deletion(
+                        resource,
+                        key.clone(),
+                        object,
+                        Durability::Immediate,
+                    ));
                 }
             }
         }
@@ -430,8 +489,15 @@ impl Call<'_> {
     }
 
     /// Deletes everything that the selectors match; returns what was deleted.
-    pub(crate) async fn delete_collection(&self, body: &[u8]) -> Result<Vec<Arc<Object>>, ApiError> {
-        let options = if body.is_empty() { Value::Null } else { decode::parse(body)? };
+    pub(crate) async fn delete_collection(
+        &self,
+        body: &[u8],
+    ) -> Result<Vec<Arc<Object>>, ApiError> {
+        let options = if body.is_empty() {
+            Value::Null
+        } else {
+            decode::parse(body)?
+        };
         let is_dry = self.query.is_dry_run()? || is_dry_run(&options)?;
         let labels = self.query.text("labelSelector");
         let fields = self.query.text("fieldSelector");
@@ -445,7 +511,10 @@ impl Call<'_> {
                 namespace: peek.metadata.namespace.to_string(),
                 ..self.target.clone()
             };
-            let call = Call { target: &target, ..*self };
+            let call = Call {
+                target: &target,
+                ..*self
+            };
             if !is_dry {
                 match Box::pin(call.delete(&[])).await {
                     Err(err) if err.code != 404 => return Err(err),
@@ -466,7 +535,14 @@ pub(crate) fn deletion(
     durability: Durability,
 ) -> Write {
     let body = object.to_value();
-    Write { resource, key, expected: Some(object), body, durability, is_deletion: true }
+    Write {
+        resource,
+        key,
+        expected: Some(object),
+        body,
+        durability,
+        is_deletion: true,
+    }
 }
 
 fn is_dry_run(options: &Value) -> Result<bool, ApiError> {
@@ -490,14 +566,25 @@ pub(crate) fn uid() -> String {
     let number = (number & !(0xf000 << 64) & !(0b11 << 62)) | (0x4000 << 64) | (0b10 << 62);
     let hex = format!("{number:032x}");
     let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
-    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+    [
+        part(0..8),
+        part(8..12),
+        part(12..16),
+        part(16..20),
+        part(20..32),
+    ]
+    .join("-")
 }
 
 /// Five characters for `generateName`, none of which can form a word.
 fn suffix() -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let pick = |byte: u8| ALPHABET.get(usize::from(byte) % ALPHABET.len()).copied();
-    random::<5>().into_iter().filter_map(pick).map(char::from).collect()
+    random::<5>()
+        .into_iter()
+        .filter_map(pick)
+        .map(char::from)
+        .collect()
 }
 
 /// Random bytes from the kernel.
