@@ -6,10 +6,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 /// Eight frames' worth: nothing that agents or the gateway send is longer.
 const PAYLOAD_LEN_MAX: usize = 64 * 1024;
@@ -19,6 +22,9 @@ const CONNECTIONS_MAX: usize = 4096;
 /// boards that beat every second, and some 3 MB of memory.
 const SEGMENT_LEN: usize = 256 * 1024;
 const SEGMENTS: usize = 4;
+/// It binds within milliseconds; a loaded board takes longer.
+const START: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Why the embedded broker is not there.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +54,8 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts it.
-    pub fn start(address: SocketAddr) -> Result<Self, BrokerError> {
+    /// Starts it, and returns when it takes connections.
+    pub async fn start(address: SocketAddr) -> Result<Self, BrokerError> {
         let address = free(address).map_err(|source| BrokerError::Listen { address, source })?;
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
@@ -61,6 +67,13 @@ impl EmbeddedBroker {
                 let _ = end.send(());
             })
             .map_err(BrokerError::Thread)?;
+        let reached = async {
+            while TcpStream::connect(reachable(address)).await.is_err() {
+                sleep(POLL).await;
+            }
+        };
+        // If it does not come in time, the gateway's own connection says why.
+        let _ = timeout(START, reached).await;
         Ok(Self { address, ended })
     }
 
@@ -75,6 +88,18 @@ impl EmbeddedBroker {
 /// rumqttd binds on its thread and tells nobody.
 fn free(address: SocketAddr) -> io::Result<SocketAddr> {
     TcpListener::bind(address)?.local_addr()
+}
+
+/// Where to connect to for an address that was listened on.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let loopback: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(loopback, address.port())
 }
 
 fn settings(address: SocketAddr) -> Config {
@@ -111,11 +136,11 @@ fn settings(address: SocketAddr) -> Config {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_taken_address_is_named() {
+    #[tokio::test]
+    async fn a_taken_address_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = EmbeddedBroker::start(address).unwrap_err();
+        let error = EmbeddedBroker::start(address).await.unwrap_err();
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
 }

@@ -25,7 +25,7 @@ use crate::admin::{self, AdminError};
 use crate::apiserver::{self, Store};
 use crate::apply::Applier;
 use crate::backoff::next_random;
-use crate::broker::{BrokerError, EmbeddedBroker};
+use crate::broker::{BrokerError, EmbeddedBroker, reachable};
 use crate::clock::Moment;
 use crate::config::{BrokerUrl, Config, Environment, Target};
 use crate::drive::{Driver, Input, Parts};
@@ -101,7 +101,7 @@ pub async fn run(
     let mut addresses = Addresses::default();
     let kubernetes = open_kubernetes(&config, &environment, clocks, &mut tasks, &stopping).await?;
     addresses.api = kubernetes.address;
-    let broker = open_broker(&config, &environment, &mut addresses, &mut tasks)?;
+    let broker = open_broker(&config, &environment, &mut addresses, &mut tasks).await?;
 
     let metrics = Arc::new(Metrics::default());
     let (readiness, ready) = watch::channel(Readiness::default());
@@ -225,7 +225,7 @@ async fn open_kubernetes(
     })
 }
 
-fn open_broker(
+async fn open_broker(
     config: &Config,
     environment: &Environment,
     addresses: &mut Addresses,
@@ -235,24 +235,12 @@ fn open_broker(
         let url = config.broker.clone().ok_or(RunError::NoBroker)?;
         return Ok(environment.with_password(url));
     };
-    let broker = EmbeddedBroker::start(address)?;
+    let broker = EmbeddedBroker::start(address).await?;
     addresses.broker = Some(broker.address);
     info!(address = %broker.address, "serving mqtt");
     let url = BrokerUrl::plain(reachable(broker.address));
     tasks.spawn(async move { broker.ended().await.into() });
     Ok(url)
-}
-
-/// Where to connect to for an address that was listened on.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    if !address.ip().is_unspecified() {
-        return address;
-    }
-    let loopback: std::net::IpAddr = match address {
-        SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(loopback, address.port())
 }
 
 async fn open_pages(

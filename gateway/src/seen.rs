@@ -240,6 +240,31 @@ impl SeenNode {
         }
     }
 
+    /// Bytes that it takes, heap included.
+    pub fn memory_bytes(&self) -> usize {
+        let taint_heap = |taint: &Taint| taint.key.len() + taint.effect.len();
+        let condition_heap = |condition: &SeenCondition| match &condition.kind {
+            ConditionType::Known(_) => 0,
+            ConditionType::Other(text) => text.len(),
+        };
+        let pairs = [&self.labels, &self.capacity, &self.allocatable];
+        size_of::<Self>()
+            + self.name.len()
+            + self.uid.len()
+            + self.resource_version.len()
+            + self.kubelet_version.len()
+            + self.owner.as_ref().map_or(0, |text| text.len())
+            + self.recorded_labels.as_ref().map_or(0, |text| text.len())
+            + pairs
+                .map(|pairs| size_of_val(&*pairs.0))
+                .iter()
+                .sum::<usize>()
+            + size_of_val(&*self.taints)
+            + self.taints.iter().map(taint_heap).sum::<usize>()
+            + size_of_val(&*self.conditions)
+            + self.conditions.iter().map(condition_heap).sum::<usize>()
+    }
+
     /// The condition of a type.
     pub fn condition(&self, kind: &ConditionType) -> Option<&SeenCondition> {
         self.conditions
@@ -358,6 +383,10 @@ impl ConditionType {
 }
 
 impl SeenLease {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.name.len() + self.resource_version.len() + self.owner_uid.len()
+    }
+
     /// Keeps what is compared.
     pub fn trim(lease: &Lease) -> Self {
         let metadata = &lease.metadata;

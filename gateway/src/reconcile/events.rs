@@ -1,6 +1,6 @@
 //! The Events of one node: counted when they repeat, limited in rate, bounded in number.
 //!
-//! An Event is the pair of reason and message. It is created once and then counted up, and while
+//! An Event is known by its reason and a key, usually its message. It is created once and then counted up, and while
 //! a write of it is under way or withheld, more of the same only raise the count. Every Event
 //! carries the Node's uid, without which `kubectl describe` hides it.
 
@@ -36,8 +36,46 @@ pub(super) enum Severity {
     Warning,
 }
 
+/// Something to record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct News {
+    pub(super) severity: Severity,
+    pub(super) reason: Cow<'static, str>,
+    pub(super) message: String,
+    /// What makes it the same as before, if not the message.
+    pub(super) key: Option<u64>,
+}
+
+impl News {
+    pub(super) fn normal(reason: impl Into<Cow<'static, str>>, message: String) -> Self {
+        Self {
+            severity: Severity::Normal,
+            reason: reason.into(),
+            message,
+            key: None,
+        }
+    }
+
+    pub(super) fn warning(reason: impl Into<Cow<'static, str>>, message: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::normal(reason, message)
+        }
+    }
+
+    /// A transition, in kubelet's words.
+    pub(super) fn status(severity: Severity, node: &str, reason: Cow<'static, str>) -> Self {
+        let message = format!("Node {node} status is now: {reason}");
+        Self {
+            severity,
+            ..Self::normal(reason, message)
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Kept {
+    key: u64,
     reason: Cow<'static, str>,
     message: Box<str>,
     severity: Severity,
@@ -56,29 +94,29 @@ pub(super) struct Events {
     kept: VecDeque<Kept>,
     spent: u8,
     refilled: Moment,
-    writing: Option<(Cow<'static, str>, Box<str>, i32)>,
+    writing: Option<(u64, i32)>,
 }
 
 impl Events {
     /// Takes note of something that happened to a Node.
-    pub(super) fn record(
-        &mut self,
-        at: Timestamp,
-        uid: &str,
-        severity: Severity,
-        reason: impl Into<Cow<'static, str>>,
-        message: String,
-    ) {
-        let reason = reason.into();
-        let message: Box<str> = message.chars().take(MESSAGE_LEN_MAX).collect::<String>().into();
-        let same = |kept: &Kept| {
-            kept.reason == reason && kept.message == message && &*kept.uid == uid
-        };
-        if let Some(index) = self.kept.iter().position(same)
+    pub(super) fn record(&mut self, at: Timestamp, uid: &str, news: News) {
+        let message = news
+            .message
+            .chars()
+            .take(MESSAGE_LEN_MAX)
+            .collect::<String>();
+        let message: Box<str> = message.into();
+        let key = digest(&(
+            &news.reason,
+            news.key.unwrap_or_else(|| digest(&message)),
+            uid,
+        ));
+        if let Some(index) = self.kept.iter().position(|kept| kept.key == key)
             && let Some(mut kept) = self.kept.remove(index)
         {
             kept.count = kept.count.saturating_add(1);
             kept.last = at;
+            kept.message = message;
             self.kept.push_back(kept);
             return;
         }
@@ -86,9 +124,10 @@ impl Events {
             self.kept.pop_front();
         }
         self.kept.push_back(Kept {
-            reason,
+            key,
+            reason: news.reason,
             message,
-            severity,
+            severity: news.severity,
             uid: uid.into(),
             id: 0,
             count: 1,
@@ -104,28 +143,37 @@ impl Events {
         if self.spent >= BURST {
             return None;
         }
-        let kept = self.kept.iter_mut().find(|kept| kept.count != kept.written)?;
+        let kept = self
+            .kept
+            .iter_mut()
+            .find(|kept| kept.count != kept.written)?;
         self.spent += 1;
-        self.writing = Some((kept.reason.clone(), kept.message.clone(), kept.count));
+        self.writing = Some((kept.key, kept.count));
         if kept.written == 0 {
-            kept.id = digest(&(node, &kept.reason, &kept.message, kept.first.as_nanosecond()));
+            kept.id = digest(&(node, kept.key, kept.first.as_nanosecond()));
             let body = Box::new(kept.event(node));
-            return Some(Action::CreateEvent { node: node.into(), body });
+            return Some(Action::CreateEvent {
+                node: node.into(),
+                body,
+            });
         }
         Some(Action::PatchEvent {
             node: node.into(),
             event: kept.name(node).into(),
-            patch: json!({ "count": kept.count, "lastTimestamp": Time(kept.last) }),
+            patch: json!({
+                "count": kept.count,
+                "lastTimestamp": Time(kept.last),
+                "message": kept.message,
+            }),
         })
     }
 
     /// Takes what became of the write.
     pub(super) fn finish(&mut self, result: Result<(), Failure>) {
-        let Some((reason, message, count)) = self.writing.take() else {
+        let Some((key, count)) = self.writing.take() else {
             return;
         };
-        let same = |kept: &&mut Kept| kept.reason == reason && kept.message == message;
-        let Some(kept) = self.kept.iter_mut().find(same) else {
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.key == key) else {
             return;
         };
         match result {
@@ -137,9 +185,7 @@ impl Events {
                 kept.first = kept.last;
             }
             // The same would be refused again.
-            Err(Failure::Invalid) => self.kept.retain(|kept| {
-                kept.reason != reason || kept.message != message
-            }),
+            Err(Failure::Invalid) => self.kept.retain(|kept| kept.key != key),
             Err(
                 Failure::Conflict
                 | Failure::Forbidden

@@ -4,6 +4,16 @@
 //! each a complete request. What became of them comes back as an [`Outcome`]. Nothing is
 //! remembered as sent: a write that vanished is seen to be missing and made again.
 
+mod quantity;
+mod backoff;
+mod wanted;
+mod events;
+mod kube;
+mod status;
+mod node;
+mod lease;
+mod lifecycle;
+mod plan;
 mod core;
 
 use ::core::time::Duration;

@@ -65,7 +65,11 @@ mod tests {
             ("nodling.dev/relay", 3, "3"),
             ("memory", u64::MAX, "18446744073709551615"),
         ] {
-            assert_eq!(quantity(&Resource { name, amount }).0, text, "{name} {amount}");
+            assert_eq!(
+                quantity(&Resource { name, amount }).0,
+                text,
+                "{name} {amount}"
+            );
         }
     }
 }

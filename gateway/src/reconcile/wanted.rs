@@ -65,7 +65,10 @@ pub(super) fn labels(node: &str, facts: &Facts<'_>) -> Labels {
         ("beta.kubernetes.io/os", os),
         ("beta.kubernetes.io/arch", arch),
         (AGENT_ONLY, "true"),
-        ("node.kubernetes.io/exclude-from-external-load-balancers", "true"),
+        (
+            "node.kubernetes.io/exclude-from-external-load-balancers",
+            "true",
+        ),
         ("nodling.dev/board", board.map_or("", |board| board.name)),
         ("nodling.dev/soc", board.map_or("", |board| board.soc)),
     ] {
@@ -78,7 +81,9 @@ pub(super) fn labels(node: &str, facts: &Facts<'_>) -> Labels {
         if labels.own.contains_key(label.key) || !is_allowed(label.key, label.value) {
             labels.refused.push(label.key.chars().take(128).collect());
         } else {
-            labels.asked.insert(label.key.to_owned(), label.value.to_owned());
+            labels
+                .asked
+                .insert(label.key.to_owned(), label.value.to_owned());
         }
     }
     labels.refused.sort_unstable();
@@ -248,5 +253,6 @@ fn label_value(text: &str) -> String {
         })
         .take(63)
         .collect();
-    text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+    text.trim_matches(|c: char| !c.is_ascii_alphanumeric())
+        .to_owned()
 }

@@ -27,6 +27,8 @@ pub struct Claim {
     pub first: Moment,
     /// When something fresh was last heard.
     pub heard: Moment,
+    /// When the last fresh heartbeat came: what a Lease is renewed for.
+    pub beaten: Option<Moment>,
     /// Whether a will said that the connection broke; a hint.
     pub is_lost: bool,
     /// The goodbye, if that was the last word.
@@ -36,7 +38,7 @@ pub struct Claim {
     /// Names of resources and custom conditions that earlier Facts had and the present ones
     /// have not.
     pub(crate) dropped: Dropped,
-    pub(super) session: u8,
+    pub(crate) session: u8,
     pub(super) will_hash: WillHash,
     pub(super) offset: Offset,
     pub(super) asked: Option<Moment>,
@@ -106,6 +108,7 @@ impl Claim {
             boot_id: facts.boot_id,
             first: now,
             heard: now,
+            beaten: None,
             is_lost: false,
             bye: None,
             beat: None,
@@ -232,7 +235,11 @@ impl Claim {
             self.beat = None;
         }
         let is_same_number = self.boot_id == facts.boot_id && self.session == position.session;
-        self.beats_from = if is_same_number { facts.uptime } else { Uptime(0) };
+        self.beats_from = if is_same_number {
+            facts.uptime
+        } else {
+            Uptime(0)
+        };
         self.boot_id = facts.boot_id;
         self.session = position.session;
         self.will_hash = facts.will_hash;

@@ -187,6 +187,11 @@ impl Roster {
         now <= claim.heard.max(self.listening_since) + self.grace
     }
 
+    /// Whether something fresh was heard within the grace.
+    pub fn is_alive(&self, claim: &Claim, now: Moment) -> bool {
+        now <= claim.heard + self.grace
+    }
+
     /// The connection to the broker is there: silence counts from now on.
     pub(crate) fn listen_from(&mut self, now: Moment) {
         self.listening_since = now;
@@ -303,6 +308,7 @@ impl Roster {
             is_changed |= claim.is_lost;
             claim.is_lost = false;
             claim.heard = now;
+            claim.beaten = Some(now);
         }
         let is_asking = !is_fresh || claim.lacks_facts();
         let mut fold = Fold::accepted(index, is_changed, is_fresh);
