@@ -1,6 +1,6 @@
 //! The command line: `nodling-agent [run|assess|check|leave] [flags]`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::config::Overrides;
@@ -114,7 +114,8 @@ impl Arguments {
     }
 }
 
-fn unknown(name: &OsString) -> lexopt::Error {
+fn unknown(name: &OsStr) -> lexopt::Error {
+    let name = name.to_string_lossy();
     format!("unknown command {name:?}: expected run, assess, check or leave").into()
 }
 

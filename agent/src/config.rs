@@ -359,7 +359,7 @@ impl fmt::Display for Resolved<'_> {
             Some(broker) => writeln!(f, "broker = \"{broker}\"")?,
             None => writeln!(f, "# broker is not set")?,
         }
-        writeln!(f, "state_dir = {:?}", self.state_dir)?;
+        writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
         writeln!(f, "\n[tls]")?;
         let files = [
@@ -369,7 +369,7 @@ impl fmt::Display for Resolved<'_> {
         ];
         for (key, path, otherwise) in files {
             match path {
-                Some(path) => writeln!(f, "{key} = {path:?}")?,
+                Some(path) => writeln!(f, "{key} = {:?}", path.to_string_lossy())?,
                 None => writeln!(f, "# {key} is not set: {otherwise}")?,
             }
         }

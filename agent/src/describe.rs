@@ -12,22 +12,22 @@ use crate::observe::Observation;
 
 /// Everything that one assessment says.
 pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
+    let board = board(observation);
     json!({
         "status": status(observation, assessment),
-        "vitals": Map::from_iter(
-            vitals(&assessment.vitals)
-                .into_iter()
-                .map(|vital| (vital.name.to_owned(), vital.value())),
-        ),
+        "vitals": vitals(&assessment.vitals)
+            .into_iter()
+            .map(|vital| (vital.name.to_owned(), vital.value()))
+            .collect::<Map<_, _>>(),
         "readings": readings(assessment),
-        "board": board(observation).map(|board| json!({
-            "name": board.name,
-            "model": board.model,
-            "soc": board.soc,
-        })),
-        "labels": Map::from_iter(
-            labels(observation).map(|(key, value)| (key.to_owned(), value.into())),
-        ),
+        "board": {
+            "name": observation.fixed.profile.name,
+            "model": board.map_or("", |board| board.model),
+            "soc": board.map_or("", |board| board.soc),
+        },
+        "labels": labels(observation)
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .collect::<Map<_, _>>(),
     })
 }
 
@@ -73,7 +73,7 @@ fn amounts(amounts: &[Amount]) -> Value {
     let named = amounts
         .iter()
         .map(|has| (has.name.clone().into_owned(), has.to_string().into()));
-    Value::Object(Map::from_iter(named))
+    Value::Object(named.collect())
 }
 
 fn conditions(statuses: Statuses, wall_unix_s: i64) -> Value {
@@ -116,7 +116,7 @@ fn readings(assessment: &Assessment) -> Vec<Value> {
             let failure = assessment.failures.iter().find(|(failed, _)| *failed == at);
             reading(
                 vital.name,
-                vital.value(),
+                &vital.value(),
                 vital.unit,
                 failure.map(|(_, err)| err.to_string()),
             )
@@ -133,15 +133,15 @@ fn readings(assessment: &Assessment) -> Vec<Value> {
                 let value = value.map_or(Value::Null, |value| {
                     decimal(value.into(), -i32::from(*exponent))
                 });
-                reading(name, value, unit.symbol(), None)
+                reading(name, &value, unit.symbol(), None)
             }
-            Err(err) => reading(name, Value::Null, unit.symbol(), Some(err.to_string())),
+            Err(err) => reading(name, &Value::Null, unit.symbol(), Some(err.to_string())),
         }
     });
     of_vitals.chain(of_sensors).collect()
 }
 
-fn reading(name: &str, value: Value, unit: &str, error: Option<String>) -> Value {
+fn reading(name: &str, value: &Value, unit: &str, error: Option<String>) -> Value {
     match error {
         Some(error) => json!({ "name": name, "value": value, "unit": unit, "error": error }),
         None => json!({ "name": name, "value": value, "unit": unit }),

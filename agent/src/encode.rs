@@ -18,6 +18,7 @@ use nodling_protocol::{
 
 use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
+use crate::observe::disk::Filesystem;
 use crate::observe::{Observation, Reading};
 
 /// Writes the frames of one agent, session after session.
@@ -364,24 +365,26 @@ fn detail(observation: &Observation) -> Detail<'_> {
             io_ms: disk.io_ms,
             io_weighted_ms: disk.weighted_io_ms,
         })),
-        filesystems: bounded(each(&observation.filesystems).filter_map(|filesystem| {
-            let usage = present(&filesystem.usage)?;
-            Some(FilesystemDetail {
-                device: &filesystem.source,
-                mount_point: &filesystem.mount_point,
-                fs_type: &filesystem.kind,
-                size_bytes: usage.capacity_bytes,
-                free_bytes: usage.free_bytes,
-                available_bytes: usage.available_bytes,
-                files: usage.inodes,
-                files_free: usage.inodes_free,
-                is_read_only: filesystem.is_super_read_only,
-            })
-        })),
+        filesystems: bounded(each(&observation.filesystems).filter_map(filesystem)),
         clock: present(&observation.clock.timex).map(|timex| ClockDetail {
             is_synchronized: !timex.is_unsynchronised,
             offset_us: 0,
             max_error_us: u64::try_from(timex.error_us_max).unwrap_or_default(),
         }),
     }
+}
+
+fn filesystem(filesystem: &Filesystem) -> Option<FilesystemDetail<'_>> {
+    let usage = present(&filesystem.usage)?;
+    Some(FilesystemDetail {
+        device: &filesystem.source,
+        mount_point: &filesystem.mount_point,
+        fs_type: &filesystem.kind,
+        size_bytes: usage.capacity_bytes,
+        free_bytes: usage.free_bytes,
+        available_bytes: usage.available_bytes,
+        files: usage.inodes,
+        files_free: usage.inodes_free,
+        is_read_only: filesystem.is_super_read_only,
+    })
 }

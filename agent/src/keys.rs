@@ -102,16 +102,13 @@ impl<'d> Keys<'d> {
 
     /// The keys of a table within; of none if it is not there.
     pub fn table(&self, name: &str) -> Result<Keys<'d>, KeyError> {
-        let table = match self.find(name) {
-            None => None,
-            Some(value) => match value.get_ref() {
-                DeValue::Table(table) => Some(table),
-                other => {
-                    let expected = format!("a table: [{}{name}]", self.prefix);
-                    return Err(self.refuse(name, value.span(), shown(other), &expected));
-                }
-            },
-        };
+        let value = self.find(name);
+        let table = value.and_then(|value| value.get_ref().as_table());
+        if let (Some(value), None) = (value, table) {
+            let expected = format!("a table: [{}{name}]", self.prefix);
+            let got = shown(value.get_ref());
+            return Err(self.refuse(name, value.span(), got, &expected));
+        }
         Ok(Keys {
             file: self.file,
             text: self.text,
@@ -129,10 +126,11 @@ impl<'d> Keys<'d> {
         let Some(value) = self.find(name) else {
             return Ok(None);
         };
-        let result = match value.get_ref() {
-            DeValue::String(text) => parse(text),
-            other => Err(Refusal {
-                got: shown(other),
+        let result = match value.get_ref().as_str() {
+            Some(text) => parse(text),
+            // What is expected is said by the refusal of nothing.
+            None => Err(Refusal {
+                got: shown(value.get_ref()),
                 ..parse("")
                     .err()
                     .unwrap_or_else(|| Refusal::new("", "a string"))
@@ -153,7 +151,7 @@ impl<'d> Keys<'d> {
             return Err(self.refuse(name, value.span(), shown(value.get_ref()), expected));
         };
         let mut strings = Vec::with_capacity(items.len());
-        for item in items.iter() {
+        for item in items {
             let DeValue::String(text) = item.get_ref() else {
                 return Err(self.refuse(name, item.span(), shown(item.get_ref()), expected));
             };

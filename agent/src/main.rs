@@ -60,9 +60,11 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
-    // A reader that has enough, such as `head`, is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that has enough, such as `head`, is no failure.
+        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to standard output"),
+    }
 }
 
 fn load(arguments: &Arguments, environment: &Environment) -> Result<Config, ConfigError> {
@@ -166,20 +168,20 @@ async fn live(
     // A handful is never outstanding; both ends run in one thread.
     let (notices_in, notices) = mpsc::channel(8);
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
-    let (signals_in, signals) = mpsc::channel(2);
-    listen(&signals_in)?;
+    let (tell, signals) = mpsc::channel(2);
+    listen(&tell)?;
     let agent = Agent::start(parts);
     telemetry::ready(&format!("connecting to {}", broker.address()));
     tokio::spawn(session.run(outbox_out, notices_in, random));
-    let ports = Ports {
+    let ends = Ports {
         outbox,
         notices,
         signals,
     };
     if is_leaving {
-        agent.leave(ports).await?;
+        agent.leave(ends).await?;
     } else {
-        agent.run(ports).await?;
+        agent.run(ends).await?;
     }
     Ok(())
 }
@@ -194,16 +196,16 @@ fn identity(state_dir: &Path) -> Instance {
     })
 }
 
-fn listen(signals: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
+fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
     for (kind, meaning) in [
         (SignalKind::terminate(), Signal::Stop),
         (SignalKind::interrupt(), Signal::Stop),
         (SignalKind::hangup(), Signal::Refresh),
     ] {
         let mut stream = signal(kind).context("listening for signals")?;
-        let signals = signals.clone();
+        let tell = tell.clone();
         tokio::spawn(async move {
-            while stream.recv().await.is_some() && signals.send(meaning).await.is_ok() {}
+            while stream.recv().await.is_some() && tell.send(meaning).await.is_ok() {}
         });
     }
     Ok(())

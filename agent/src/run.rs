@@ -224,8 +224,10 @@ impl Agent {
                         let broker = self.parts.broker.clone();
                         return Err(RunError::NotConnected { broker, trouble });
                     }
-                    Notice::Refused(_) | Notice::Down(_) | Notice::Announced { .. } => {}
-                    Notice::Dropped => {}
+                    Notice::Refused(_)
+                    | Notice::Down(_)
+                    | Notice::Announced { .. }
+                    | Notice::Dropped => {}
                 }
             }
             Err(RunError::SessionEnded)

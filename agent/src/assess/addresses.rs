@@ -1,6 +1,6 @@
 //! Where a node can be reached: the address of the default route's interface, and the name.
 //!
-//! The kubelet's order (pkg/kubelet/nodestatus): the first family's InternalIP, the second's, the
+//! The kubelet's order (pkg/kubelet/nodestatus): the first family's `InternalIP`, the second's, the
 //! host name. Privacy addresses are left out, since they change every day.
 
 use std::net::IpAddr;
@@ -94,7 +94,7 @@ mod tests {
         Link {
             name: name.into(),
             is_up: true,
-            is_running: true,
+            has_carrier: Ok(Some(true)),
             is_loopback: name == "lo",
             is_point_to_point: false,
             is_physical: name.starts_with("eth"),

@@ -13,11 +13,11 @@ use crate::observe::{Observation, ReadError};
 
 /// How much of something is left, of how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Available {
+pub(super) struct Available {
     /// Left.
-    pub available: u64,
+    pub(super) available: u64,
     /// Of how much.
-    pub capacity: u64,
+    pub(super) capacity: u64,
 }
 
 /// When each pressure's threshold was last met.

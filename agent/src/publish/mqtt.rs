@@ -101,8 +101,7 @@ impl Session {
                 since: None,
                 sent: Sent::default(),
                 unacked: VecDeque::with_capacity(UNACKED_MAX),
-                has_alias: false,
-                may_alias: false,
+                alias: Alias::Refused,
                 is_refused: false,
                 is_ending: false,
             };
@@ -181,6 +180,17 @@ enum End {
     Lost(Trouble),
 }
 
+/// Whether the up topic may be a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alias {
+    /// The broker allows none.
+    Refused,
+    /// The next frame carries topic and number.
+    Next,
+    /// The number suffices.
+    Set,
+}
+
 /// One attempt, and the connection that it becomes.
 struct Connection<'s> {
     number: u64,
@@ -189,8 +199,7 @@ struct Connection<'s> {
     since: Option<Instant>,
     sent: Sent,
     unacked: VecDeque<Instant>,
-    has_alias: bool,
-    may_alias: bool,
+    alias: Alias,
     is_refused: bool,
     is_ending: bool,
 }
@@ -248,10 +257,12 @@ impl Connection<'_> {
         let notice = match event {
             Event::Incoming(Incoming::ConnAck(connack)) => {
                 self.since = Some(Instant::now());
-                self.may_alias = connack
+                let aliases = connack
                     .properties
-                    .and_then(|properties| properties.topic_alias_max)
-                    .is_some_and(|aliases| aliases >= UP_ALIAS);
+                    .and_then(|properties| properties.topic_alias_max);
+                if aliases.is_some_and(|aliases| aliases >= UP_ALIAS) {
+                    self.alias = Alias::Next;
+                }
                 // The channel is empty, so this cannot fail but for the topics, which are ours.
                 let filters = [&self.session.down, &self.session.gateway];
                 let filters = filters.map(|topic| Filter::new(topic, QoS::AtLeastOnce));
@@ -317,9 +328,12 @@ impl Connection<'_> {
             let Some(frame) = outbox.next(self.number, &mut self.sent) else {
                 break;
             };
-            let topic = if self.has_alias { "" } else { &self.session.up };
+            let topic = match self.alias {
+                Alias::Set => "",
+                Alias::Refused | Alias::Next => &self.session.up,
+            };
             let properties = PublishProperties {
-                topic_alias: self.may_alias.then_some(UP_ALIAS),
+                topic_alias: (self.alias != Alias::Refused).then_some(UP_ALIAS),
                 ..PublishProperties::default()
             };
             let payload = frame.to_vec();
@@ -335,7 +349,9 @@ impl Connection<'_> {
                 // less than a stuck session.
                 break;
             }
-            self.has_alias = self.may_alias;
+            if self.alias == Alias::Next {
+                self.alias = Alias::Set;
+            }
             self.unacked.push_back(Instant::now());
         }
         if outbox.is_closing() && self.unacked.is_empty() {
@@ -351,12 +367,14 @@ impl Connection<'_> {
     }
 
     fn trouble(&self, err: &ConnectionError) -> Trouble {
-        match trouble(err) {
-            Trouble::Closed if self.since.is_none() => Trouble::ClosedAtOnce,
-            Trouble::Unresolvable if self.session.broker.host.ends_with(".local") => {
-                Trouble::UnresolvableLocal
-            }
-            trouble => trouble,
+        let trouble = trouble(err);
+        let is_local = self.session.broker.host.rsplit('.').next() == Some("local");
+        if trouble == Trouble::Closed && self.since.is_none() {
+            Trouble::ClosedAtOnce
+        } else if trouble == Trouble::Unresolvable && is_local {
+            Trouble::UnresolvableLocal
+        } else {
+            trouble
         }
     }
 }
@@ -401,22 +419,17 @@ async fn closing(outbox: &mut watch::Receiver<Outbox>) {
 fn trouble(err: &ConnectionError) -> Trouble {
     match err {
         ConnectionError::Timeout(_) => Trouble::TimedOut,
-        ConnectionError::Io(err) => io_trouble(err),
-        ConnectionError::Tls(TlsError::Io(err)) => io_trouble(err),
+        ConnectionError::Io(err) | ConnectionError::Tls(TlsError::Io(err)) => io_trouble(err),
         ConnectionError::Tls(TlsError::TLS(err)) => tls_trouble(err),
         ConnectionError::Tls(err) => Trouble::Tls(one_line(&err.to_string())),
         ConnectionError::ConnectionRefused(code) => match code {
             ConnectReturnCode::BadUserNamePassword => Trouble::BadCredentials,
             ConnectReturnCode::NotAuthorized | ConnectReturnCode::Banned => Trouble::NotAuthorised,
-            ConnectReturnCode::RefusedProtocolVersion
-            | ConnectReturnCode::UnsupportedProtocolVersion => {
-                Trouble::Protocol("the broker says so".into())
-            }
             code => Trouble::Rejected(one_line(&format!("{code:?}"))),
         },
         ConnectionError::MqttState(err) => state_trouble(err),
         ConnectionError::NotConnAck(_) => Trouble::Protocol("no CONNACK".into()),
-        err => Trouble::Other(one_line(&err.to_string())),
+        ConnectionError::RequestsDone => Trouble::Other(one_line(&err.to_string())),
     }
 }
 
@@ -434,8 +447,7 @@ fn state_trouble(err: &StateError) -> Trouble {
         },
         StateError::AwaitPingResp | StateError::CollisionTimeout => Trouble::Silent,
         StateError::ConnectionAborted => Trouble::Closed,
-        StateError::Io(err) => io_trouble(err),
-        StateError::Deserialization(PacketError::Io(err)) => io_trouble(err),
+        StateError::Io(err) | StateError::Deserialization(PacketError::Io(err)) => io_trouble(err),
         StateError::Deserialization(err) => Trouble::Protocol(one_line(&err.to_string())),
         err => Trouble::Other(one_line(&err.to_string())),
     }

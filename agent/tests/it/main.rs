@@ -8,3 +8,7 @@
 
 mod support;
 mod observe;
+mod assess;
+mod run;
+mod config;
+mod cli;

@@ -1,0 +1,404 @@
+//! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
+
+use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
+use nodling_agent::assess::{Assessment, State, assess};
+use nodling_agent::describe::describe;
+use nodling_agent::encode::{Encoder, Identity, facts};
+use nodling_agent::observe::Observation;
+use nodling_agent::observe::power::Throttled;
+use nodling_protocol::ConditionKind::{
+    DiskPressure, MemoryPressure, OutOfDisk, PidPressure, ReadOnlyFilesystem, Ready,
+    ThermalPressure, UnderVoltage,
+};
+use nodling_protocol::{
+    ConditionKind, Facts, Frame, Heartbeat, Instance, Kind, Status, Vitals, WillHash,
+};
+use proptest::prelude::*;
+
+use crate::support::{Breakage, all_fixtures, fixture, observe};
+
+const IDLE: &str = "raspberry-pi-4b/idle";
+const IDENTITY: Identity<'_> = Identity {
+    node: "attic",
+    will_hash: WillHash([7; WillHash::LEN]),
+    interval_ms: 10_000,
+};
+
+fn idle() -> Observation {
+    observe(&fixture(IDLE).path)
+}
+
+fn once(observation: &Observation) -> Assessment {
+    assess(&mut State::default(), observation)
+}
+
+/// Encodes, decodes, and compares with what was to be said.
+fn beat_returns(encoder: &mut Encoder, assessment: &Assessment) -> usize {
+    let frame = encoder.heartbeat(assessment);
+    let parsed = Frame::parse(frame).unwrap().clear().unwrap();
+    assert_eq!(parsed.kind, Kind::Heartbeat);
+    let beat = Heartbeat::decode(parsed.message).unwrap();
+    assert_eq!(beat.uptime, assessment.uptime);
+    assert_eq!(beat.vitals, assessment.vitals);
+    assert_eq!(beat.conditions, assessment.conditions);
+    let readings: Vec<_> = beat.readings.iter().collect();
+    let sensors = assessment.sensors.iter();
+    let sensors: Vec<_> = sensors
+        .map(|sensor| sensor.reading.clone().unwrap_or(None))
+        .collect();
+    assert_eq!(readings, sensors);
+    for (position, _) in &assessment.failures {
+        assert_ne!(beat.failed & (1 << position), 0, "{position}");
+    }
+    assert_eq!(
+        usize::try_from(beat.failed.count_ones()).unwrap(),
+        assessment.failures.len()
+    );
+    frame.len()
+}
+
+#[test]
+fn every_fixture_is_assessed_as_recorded() {
+    for fixture in all_fixtures() {
+        let observation = observe(&fixture.path);
+        let description = describe(&observation, &once(&observation));
+        let name = format!("{}--{}", fixture.board, fixture.scenario);
+        insta::assert_snapshot!(name, serde_json::to_string_pretty(&description).unwrap());
+    }
+}
+
+#[test]
+fn every_fixture_makes_facts_and_a_beat_that_return() {
+    for fixture in all_fixtures() {
+        let observation = observe(&fixture.path);
+        let assessment = once(&observation);
+        let mut encoder = Encoder::new(Instance(0xABCD), 4);
+        let said = facts(IDENTITY, &observation, &assessment);
+        assert!(encoder.has_news(&said), "{}", fixture.name());
+        let frame = encoder.facts(said.clone()).to_vec();
+        let parsed = Frame::parse(&frame).unwrap();
+        assert_eq!((parsed.session, parsed.sequence), (4, 0));
+        let heard = Facts::decode(parsed.clear().unwrap().message).unwrap();
+        assert_eq!(
+            heard,
+            Facts {
+                instance: Instance(0xABCD),
+                ..said
+            },
+            "{}",
+            fixture.name()
+        );
+        let len = beat_returns(&mut encoder, &assessment);
+        assert!(len <= 64, "{}: {len}", fixture.name());
+    }
+}
+
+#[test]
+fn whatever_breaks_a_heartbeat_is_made() {
+    for fixture in all_fixtures() {
+        let copy = fixture.copy();
+        let mut encoder = Encoder::new(Instance(1), 0);
+        for file in fixture.kernel_files() {
+            for breakage in Breakage::ALL {
+                breakage.apply(&copy.path().join(&file));
+                let observation = observe(copy.path());
+                let assessment = once(&observation);
+                assert_eq!(
+                    assessment.conditions.of(Ready),
+                    Some(Status::True),
+                    "{file}"
+                );
+                beat_returns(&mut encoder, &assessment);
+                let frame = encoder.facts(facts(IDENTITY, &observation, &assessment));
+                assert!(Frame::parse(frame).is_ok(), "{file} {breakage:?}");
+                fixture.restore(copy.path(), &file);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_reading_is_a_bit_on_the_wire_and_a_reason_on_the_board() {
+    let fixture = fixture(IDLE);
+    let copy = fixture.copy();
+    Breakage::Garbled.apply(&copy.path().join("proc/loadavg"));
+    let assessment = once(&observe(copy.path()));
+    let failed: Vec<_> = assessment
+        .failures
+        .iter()
+        .map(|(at, _)| Vitals::NAMES[*at])
+        .collect();
+    assert_eq!(failed, ["load1"]);
+    // What judges process ids by the same file cannot tell either.
+    assert_eq!(assessment.conditions.of(PidPressure), Some(Status::Unknown));
+}
+
+/// What happens to the board before an observation, in seconds since boot.
+type Step<'s> = (u64, &'s dyn Fn(&mut Observation));
+
+/// Assesses observations at times, and returns one condition's status at each.
+fn timeline(kind: ConditionKind, state: &mut State, steps: &[Step<'_>]) -> Vec<Option<Status>> {
+    let original = idle();
+    let step = |(at_s, change): &Step<'_>| {
+        let mut observation = original.clone();
+        observation.uptime_ms = at_s * 1000;
+        change(&mut observation);
+        assess(state, &observation).conditions.of(kind)
+    };
+    steps.iter().map(step).collect()
+}
+
+const TRUE: Option<Status> = Some(Status::True);
+const FALSE: Option<Status> = Some(Status::False);
+const UNKNOWN: Option<Status> = Some(Status::Unknown);
+
+fn fine(_: &mut Observation) {}
+
+fn nearly_full(observation: &mut Observation) {
+    let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
+    usage.available_bytes = usage.capacity_bytes / 20;
+}
+
+#[test]
+fn disk_pressure_lasts_the_kubelets_transition_period() {
+    let at = timeline(
+        DiskPressure,
+        &mut State::default(),
+        &[
+            (0, &fine),
+            (10, &nearly_full),
+            (20, &fine),
+            (309, &fine),
+            (310, &fine),
+            (320, &|observation| {
+                let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
+                usage.inodes_free = usage.inodes / 100;
+            }),
+        ],
+    );
+    assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, FALSE, TRUE]);
+}
+
+#[test]
+fn a_threshold_is_met_below_it_and_not_at_it() {
+    for (available, expected) in [(1000, FALSE), (999, TRUE)] {
+        let thresholds = Thresholds {
+            hard: vec![Threshold {
+                signal: Signal::PidAvailable,
+                limit: Limit::Amount(1000),
+            }],
+            ..Thresholds::default()
+        };
+        let with_pids = |observation: &mut Observation| {
+            let load = observation.load.as_mut().unwrap().as_mut().unwrap();
+            let fixed = std::sync::Arc::make_mut(&mut observation.fixed);
+            fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
+            fixed.threads_max = Ok(None);
+        };
+        let mut state = State::new(thresholds);
+        let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
+        assert_eq!(at, [expected]);
+    }
+}
+
+#[test]
+fn memory_pressure_is_judged_by_the_working_set() {
+    let low = |observation: &mut Observation| {
+        let memory = observation.memory.as_mut().unwrap().as_mut().unwrap();
+        memory.anon_pages_kib = Some(memory.total_kib - 50 * 1024);
+        memory.inactive_file_kib = Some(0);
+        memory.cached_kib = 0;
+        memory.buffers_kib = 0;
+        memory.swap_cached_kib = 0;
+        observation.memory_cgroup = Ok(None);
+    };
+    let gone = |observation: &mut Observation| {
+        observation.memory = Ok(None);
+        observation.memory_cgroup = Ok(None);
+    };
+    let mut state = State::default();
+    let at = timeline(
+        MemoryPressure,
+        &mut state,
+        &[(0, &fine), (10, &low), (20, &gone)],
+    );
+    assert_eq!(at, [FALSE, TRUE, None]);
+}
+
+#[test]
+fn under_voltage_shows_at_once_and_clears_after_a_minute() {
+    let low = |observation: &mut Observation| {
+        observation.power.throttled = Ok(Some(Throttled(Throttled::UNDER_VOLTAGE)));
+    };
+    let at = timeline(
+        UnderVoltage,
+        &mut State::default(),
+        &[
+            (0, &fine),
+            (10, &low),
+            (20, &fine),
+            (79, &fine),
+            (80, &fine),
+        ],
+    );
+    assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, FALSE]);
+    let none = |observation: &mut Observation| {
+        observation.power.throttled = Ok(None);
+        observation.power.is_under_voltage_alarm = Ok(None);
+    };
+    assert_eq!(
+        timeline(UnderVoltage, &mut State::default(), &[(0, &none)]),
+        [None]
+    );
+}
+
+#[test]
+fn a_hot_board_must_cool_before_it_is_fine() {
+    let hot = |milli: i32| {
+        move |observation: &mut Observation| {
+            let zones = observation.thermal.as_mut().unwrap().as_mut().unwrap();
+            zones[0].temperature_milli_celsius = Ok(Some(milli));
+        }
+    };
+    let at = timeline(
+        ThermalPressure,
+        &mut State::default(),
+        &[
+            (0, &hot(79_999)),
+            (10, &hot(80_000)),
+            (20, &hot(76_000)),
+            (200, &hot(76_000)),
+            (210, &hot(74_000)),
+            (270, &hot(74_000)),
+        ],
+    );
+    assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, TRUE, FALSE]);
+}
+
+#[test]
+fn a_filesystem_that_turns_read_only_is_a_fault_and_one_that_was_asked_to_is_not() {
+    let turned = |observation: &mut Observation| {
+        let filesystems = observation.filesystems.as_mut().unwrap().as_mut().unwrap();
+        filesystems[0].is_super_read_only = true;
+    };
+    let asked = |observation: &mut Observation| {
+        let filesystems = observation.filesystems.as_mut().unwrap().as_mut().unwrap();
+        filesystems[0].is_super_read_only = true;
+        filesystems[0].is_mount_read_only = true;
+    };
+    let judge = |steps: &[Step<'_>]| timeline(ReadOnlyFilesystem, &mut State::default(), steps);
+    assert_eq!(judge(&[(0, &turned)]), [TRUE]);
+    assert_eq!(judge(&[(0, &asked)]), [FALSE]);
+    // Seen writable, then remounted by hand or by a sandbox that hides the mount's own options.
+    assert_eq!(judge(&[(0, &fine), (10, &asked)]), [FALSE, TRUE]);
+}
+
+#[test]
+fn a_full_disk_is_out_of_disk_until_there_is_room_again() {
+    let left = |bytes: u64| {
+        move |observation: &mut Observation| {
+            let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
+            usage.available_bytes = bytes;
+        }
+    };
+    let failed = |observation: &mut Observation| {
+        observation.root_usage = Err(nodling_agent::observe::ReadError::TooLong {
+            path: "/".into(),
+            bytes_max: 1,
+        });
+    };
+    let at = timeline(
+        OutOfDisk,
+        &mut State::default(),
+        &[
+            (0, &left(0)),
+            (10, &left(2 << 20)),
+            (20, &left(9 << 20)),
+            (30, &failed),
+            (330, &failed),
+        ],
+    );
+    assert_eq!(at, [TRUE, TRUE, FALSE, FALSE, UNKNOWN]);
+}
+
+#[test]
+fn facts_that_do_not_fit_lose_labels_first() {
+    let observation = idle();
+    let mut assessment = once(&observation);
+    let long = "x".repeat(250);
+    assessment.addresses = (0..16)
+        .map(|_| {
+            (
+                nodling_protocol::facts::AddressKind::Hostname,
+                long.as_str().into(),
+            )
+        })
+        .collect();
+    let value = "v".repeat(200);
+    let mut said = facts(IDENTITY, &observation, &assessment);
+    said.labels.clear();
+    for _ in 0..32 {
+        let label = nodling_protocol::facts::Label {
+            key: &long,
+            value: &value,
+        };
+        said.labels.push(label).unwrap();
+    }
+    let mut encoder = Encoder::new(Instance(1), 0);
+    let frame = encoder.facts(said);
+    let heard = Facts::decode(Frame::parse(frame).unwrap().clear().unwrap().message).unwrap();
+    assert!(heard.labels.is_empty());
+    assert_eq!(heard.addresses.len(), 16);
+}
+
+#[test]
+fn facts_are_news_only_when_something_slow_changed() {
+    let mut observation = idle();
+    let mut encoder = Encoder::new(Instance(1), 0);
+    let mut news = |observation: &Observation, identity: Identity<'_>| {
+        let assessment = once(observation);
+        let has_news = encoder.has_news(&facts(identity, observation, &assessment));
+        let beat = encoder.heartbeat(&assessment);
+        let beat = Frame::parse(beat).unwrap().clear().unwrap();
+        (
+            has_news,
+            Heartbeat::decode(beat.message).unwrap().generation,
+        )
+    };
+    assert_eq!(news(&observation, IDENTITY), (true, 0));
+    observation.uptime_ms += 10_000;
+    let other_will = Identity {
+        will_hash: WillHash([8; 16]),
+        ..IDENTITY
+    };
+    assert_eq!(news(&observation, other_will), (false, 0));
+    let slower = Identity {
+        interval_ms: 20_000,
+        ..IDENTITY
+    };
+    assert_eq!(news(&observation, slower), (true, 1));
+    let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
+    usage.capacity_bytes += 4096;
+    assert_eq!(news(&observation, slower), (true, 2));
+}
+
+proptest! {
+    #[test]
+    fn sequences_count_on_and_begin_anew_with_each_session(
+        opens in prop::collection::vec(any::<bool>(), 1..40), number: u8
+    ) {
+        let assessment = once(&idle());
+        let mut encoder = Encoder::new(Instance(9), number);
+        let (mut session, mut sequence) = (number, 0);
+        for opens in opens {
+            if opens {
+                encoder.open();
+                (session, sequence) = (session.wrapping_add(1), 0);
+            }
+            let frame = Frame::parse(encoder.heartbeat(&assessment)).unwrap();
+            prop_assert_eq!((frame.session, frame.sequence), (session, sequence));
+            prop_assert_eq!(frame.clear().unwrap().tag, 9);
+            sequence += 1;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The program as people start it.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start the program and write its files"
+)]
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::fixture;
+
+fn agent(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_nodling-agent"))
+        .args(arguments)
+        .env_remove("NODLING_BROKER_PASSWORD")
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn assessment(arguments: &[&str]) -> Value {
+    let path = fixture("raspberry-pi-4b/idle").path;
+    let mut all = vec!["assess", "--root", path.to_str().unwrap()];
+    all.extend(arguments);
+    let output = agent(&all);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn assess_prints_a_node_status_without_a_broker() {
+    let printed = assessment(&["--once"]);
+    let status = &printed["status"];
+    assert_eq!(status["capacity"]["cpu"], "4");
+    assert_eq!(status["capacity"]["pods"], "0");
+    assert_eq!(status["nodeInfo"]["kubeletVersion"], "v0.1.0+nodling");
+    assert_eq!(status["addresses"][0]["type"], "InternalIP");
+    let conditions = status["conditions"].as_array().unwrap();
+    assert!(conditions.iter().any(|condition| {
+        condition["type"] == "Ready"
+            && condition["status"] == "True"
+            && condition["lastHeartbeatTime"]
+                .as_str()
+                .unwrap()
+                .ends_with('Z')
+    }));
+    assert_eq!(printed["board"]["name"], "raspberry-pi-4b");
+    assert_eq!(
+        printed["vitals"]["cpu_busy"],
+        Value::Null,
+        "one observation has no rates"
+    );
+    let readings = printed["readings"].as_array().unwrap();
+    assert!(readings.iter().all(|reading| reading["name"].is_string()));
+    assert!(readings.iter().any(|reading| reading["unit"] == "°C"));
+}
+
+#[test]
+fn assess_takes_two_observations_by_itself() {
+    // A fixture's clock stands still, so the rate stays null; on a machine it does not.
+    let output = agent(&["assess"]);
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(printed["vitals"]["cpu_busy"].is_number(), "{printed}");
+}
+
+#[test]
+fn check_prints_the_configuration_without_the_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    fs::write(
+        &file,
+        "node_name = \"attic\"\nbroker = \"mqtt://u:hunter2@b\"\n",
+    )
+    .unwrap();
+    let output = agent(&[
+        "check",
+        "--config",
+        file.to_str().unwrap(),
+        "--interval",
+        "90s",
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("node_name = \"attic\""), "{printed}");
+    assert!(
+        printed.contains("broker = \"mqtt://u:***@b:1883\""),
+        "{printed}"
+    );
+    assert!(printed.contains("interval = \"1m30s\""), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
+fn what_check_prints_is_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    let printed = agent(&["check", "--node-name", "attic", "--broker", "mqtt://b"]).stdout;
+    fs::write(&file, &printed).unwrap();
+    let again = agent(&["check", "--config", file.to_str().unwrap()]).stdout;
+    assert_eq!(text(&again), text(&printed));
+}
+
+#[test]
+fn a_wrong_key_names_file_line_and_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    fs::write(&file, "fleet = \"home\"\n\nintervall = \"10s\"\n").unwrap();
+    for command in ["check", "run", "assess"] {
+        let output = agent(&[command, "--config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let expected = format!(
+            "nodling-agent: {}:3: intervall: unknown key; did you mean interval?\n",
+            file.display()
+        );
+        assert_eq!(text(&output.stderr), expected);
+    }
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let output = agent(&["run", "--node-name", "attic"]);
+    assert!(!output.status.success());
+    assert!(
+        text(&output.stderr).contains("no broker: set broker = "),
+        "{output:?}"
+    );
+    let output = agent(&["check", "--config", "/nonexistent/agent.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("/nonexistent/agent.toml"),
+        "{output:?}"
+    );
+    let output = agent(&["--frobnicate"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = agent(&["--broker", "mqtt://u:hunter2@b:x"]);
+    assert!(text(&output.stderr).contains("--broker: got"), "{output:?}");
+    assert!(!text(&output.stderr).contains("hunter2"), "{output:?}");
+}
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    assert_eq!(text(&agent(&["--version"]).stdout), "nodling-agent 0.1.0\n");
+    assert!(text(&agent(&["--help"]).stdout).contains("Usage:"));
+}

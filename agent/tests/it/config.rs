@@ -1,0 +1,298 @@
+//! The configuration: its example, its errors, and who beats whom.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests write the files that are then read"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nodling_agent::config::{Config, ConfigError, Environment, Overrides};
+use nodling_agent::publish::broker::Secret;
+use tracing::level_filters::LevelFilter;
+
+const EXAMPLE: &str = include_str!("../../agent.example.toml");
+
+/// Every key, as the tables hold them.
+const KEYS: [(&str, &[&str]); 4] = [
+    (
+        "",
+        &["node_name", "fleet", "broker", "state_dir", "interval"],
+    ),
+    ("tls", &["ca_file", "cert_file", "key_file"]),
+    ("observe", &["filesystems"]),
+    ("log", &["level"]),
+];
+
+fn error(text: &str) -> String {
+    Config::parse("agent.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_example_is_the_default() {
+    let parsed = Config::parse("agent.example.toml", EXAMPLE).unwrap();
+    assert_eq!(parsed, Config::default());
+}
+
+#[test]
+fn the_example_shows_every_key_and_uncommented_it_is_valid() {
+    let mut table = "";
+    let mut shown = Vec::new();
+    let mut uncommented = String::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            table = name;
+        }
+        let line = line
+            .strip_prefix('#')
+            .filter(|rest| !rest.starts_with(' '))
+            .unwrap_or(line);
+        if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            shown.push((table, key));
+        }
+        uncommented.push_str(line);
+        uncommented.push('\n');
+    }
+    let keys = KEYS
+        .iter()
+        .flat_map(|(table, keys)| keys.iter().map(|key| (*table, *key)));
+    assert_eq!(shown, keys.collect::<Vec<_>>());
+    let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
+    assert_eq!(parsed.node_name.as_deref(), Some("attic"));
+    assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+}
+
+#[test]
+fn every_key_has_a_place_in_the_configuration() {
+    // A field that is added without a key in the example fails to compile here first.
+    let Config {
+        node_name,
+        fleet,
+        broker,
+        state_dir,
+        interval,
+        tls,
+        observe,
+        log,
+    } = Config::default();
+    assert!(node_name.is_none() && broker.is_none() && state_dir.is_none());
+    assert_eq!(
+        (fleet.as_str(), interval),
+        ("home", Duration::from_secs(10))
+    );
+    let nodling_agent::publish::Config {
+        ca_file,
+        cert_file,
+        key_file,
+    } = tls;
+    assert_eq!((ca_file, cert_file, key_file), (None, None, None));
+    let nodling_agent::observe::Config { filesystems } = observe;
+    assert!(filesystems.is_empty());
+    let nodling_agent::telemetry::Config { level } = log;
+    assert_eq!(level, LevelFilter::INFO);
+}
+
+#[test]
+fn errors_name_file_line_key_what_stands_there_and_what_should() {
+    for (text, expected) in [
+        (
+            "fleet = \"home\"\n\ninterval = \"10 parsecs\"\n",
+            "agent.toml:3: interval: got \"10 parsecs\", expected a duration such as \"10s\"",
+        ),
+        (
+            "interval = \"2h\"",
+            "agent.toml:1: interval: got \"2h\", expected a duration from \"1s\" to \"1h\"",
+        ),
+        (
+            "interval = \"900ms\"",
+            "agent.toml:1: interval: got \"900ms\", expected a duration from \"1s\" to \"1h\"",
+        ),
+        (
+            "interval = 10",
+            "agent.toml:1: interval: got 10, expected a duration such as \"10s\"",
+        ),
+        (
+            "node_name = \"Attic\"",
+            "agent.toml:1: node_name: got \"Attic\", expected a name of lower-case letters, \
+             digits, '-' and '.', such as \"attic\"",
+        ),
+        (
+            "fleet = \"a.b\"",
+            "agent.toml:1: fleet: got \"a.b\", expected a name of lower-case letters, digits \
+             and '-', such as \"home\"",
+        ),
+        (
+            "broker = \"mqtt://u:secret@host:port\"",
+            "agent.toml:1: broker: got \"mqtt://***@host:port\" (\"port\" is no port), expected \
+             an address such as \"mqtt://user:password@host:1883\"",
+        ),
+        (
+            "state_dir = \"here\"",
+            "agent.toml:1: state_dir: got \"here\", expected a path that begins with /",
+        ),
+        (
+            "[tls]\nca_file = true",
+            "agent.toml:2: tls.ca_file: got true, expected a path that begins with /",
+        ),
+        (
+            "tls = 1",
+            "agent.toml:1: tls: got 1, expected a table: [tls]",
+        ),
+        (
+            "[observe]\nfilesystems = [\"/data\", 3]",
+            "agent.toml:2: observe.filesystems: got 3, expected a list of strings such as \
+             [\"/data\"]",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "agent.toml:2: log.level: got \"loud\", expected one of \"error\", \"warn\", \
+             \"info\", \"debug\", \"trace\"",
+        ),
+        (
+            "\nflet = \"home\"",
+            "agent.toml:2: flet: unknown key; did you mean fleet?",
+        ),
+        (
+            "[tls]\n\npassword = \"x\"",
+            "agent.toml:3: tls.password: unknown key; known here: ca_file, cert_file, key_file",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
+    let syntax = error("fleet = \"home\"\ninterval = \n");
+    assert!(syntax.starts_with("agent.toml:2: "), "{syntax}");
+    assert!(error("fleet = \"a\"\nfleet = \"b\"\n").starts_with("agent.toml:2: "));
+}
+
+struct Written {
+    directory: tempfile::TempDir,
+}
+
+impl Written {
+    fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("agent.toml"), text).unwrap();
+        Self { directory }
+    }
+
+    fn load(
+        &self,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Config, ConfigError> {
+        Config::load(Some(&self.path()), overrides, environment)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("agent.toml")
+    }
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let written = Written::new("node_name = \"a\"\ninterval = \"20s\"\nbroker = \"mqtt://a\"\n");
+    let overrides = Overrides {
+        node_name: Some("b".into()),
+        broker: None,
+        interval: Some("5s".into()),
+    };
+    let config = written.load(&overrides, &Environment::default()).unwrap();
+    assert_eq!(config.node_name.as_deref(), Some("b"));
+    assert_eq!(config.interval, Duration::from_secs(5));
+    assert_eq!(config.broker.unwrap().host, "a");
+    let overrides = Overrides {
+        interval: Some("fast".into()),
+        ..Overrides::default()
+    };
+    let err = written
+        .load(&overrides, &Environment::default())
+        .unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "--interval: got \"fast\", expected a duration such as \"10s\""
+    );
+}
+
+#[test]
+fn the_password_comes_from_outside() {
+    let written = Written::new("broker = \"mqtt://attic:old@b\"\n");
+    fs::write(
+        written.directory.path().join("broker-password"),
+        "from systemd\n",
+    )
+    .unwrap();
+    let mut environment = Environment {
+        credentials_dir: Some(written.directory.path().into()),
+        ..Environment::default()
+    };
+    let password = |environment: &Environment| {
+        let config = written.load(&Overrides::default(), environment).unwrap();
+        config.broker.unwrap().password.unwrap().reveal().to_owned()
+    };
+    assert_eq!(password(&environment), "from systemd");
+    environment.broker_password = Some(Secret::new("from the environment"));
+    assert_eq!(password(&environment), "from the environment");
+    assert_eq!(password(&Environment::default()), "old");
+    let nobody = Written::new("broker = \"mqtt://b\"\n");
+    let err = nobody
+        .load(&Overrides::default(), &environment)
+        .unwrap_err();
+    assert!(matches!(err, ConfigError::NoUser), "{err}");
+}
+
+#[test]
+fn tls_is_whole_or_refused() {
+    let load = |text: &str| Written::new(text).load(&Overrides::default(), &Environment::default());
+    let half = load("broker = \"mqtts://b\"\n[tls]\ncert_file = \"/a.pem\"\n");
+    assert!(matches!(half, Err(ConfigError::HalfIdentity("key_file"))));
+    let plain = load("broker = \"mqtt://b\"\n[tls]\nca_file = \"/a.pem\"\n");
+    assert!(matches!(plain, Err(ConfigError::TlsWithoutTls)));
+    let missing = load("broker = \"mqtts://b\"\n[tls]\nca_file = \"/nonexistent.pem\"\n");
+    let err = missing.unwrap().read_pem().unwrap_err();
+    assert_eq!(err.to_string(), "tls.ca_file: reading /nonexistent.pem");
+}
+
+#[test]
+fn the_nodes_name_is_the_hosts_as_the_kubelet_writes_it() {
+    let config = Config::default();
+    assert_eq!(config.node_name(" Attic.LAN\n").unwrap(), "attic.lan");
+    let err = config.node_name("my_pi").unwrap_err().to_string();
+    assert!(
+        err.contains("\"my_pi\"") && err.contains("set node_name"),
+        "{err}"
+    );
+    assert!(config.node_name("").is_err());
+}
+
+#[test]
+fn the_state_directory_is_systemds_before_ours() {
+    let environment = Environment {
+        state_dir: Some("/run/given".into()),
+        user_state_dir: Some("/home/u/.local/state/nodling-agent".into()),
+        ..Environment::default()
+    };
+    let mut config = Config::default();
+    assert_eq!(config.state_dir(&environment), Path::new("/run/given"));
+    config.state_dir = Some("/configured".into());
+    assert_eq!(config.state_dir(&environment), Path::new("/configured"));
+}
+
+#[test]
+fn the_unit_says_what_it_is_meant_to() {
+    let unit = include_str!("../../deploy/nodling-agent.service");
+    for line in [
+        "Type=notify",
+        "WatchdogSec=60",
+        "Before=systemd-user-sessions.service",
+    ] {
+        assert!(unit.lines().any(|has| has == line), "{line}");
+    }
+    for hides in ["ProcSubset=pid", "ProtectClock=yes", "PrivateDevices=yes"] {
+        assert!(!unit.lines().any(|has| has == hides), "{hides}");
+    }
+}
