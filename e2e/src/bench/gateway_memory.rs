@@ -81,11 +81,11 @@ fn watch(core: &mut Core, clock: &Clock, dump: &Path) -> Result<()> {
             let change = match collection {
                 Collection::Nodes => {
                     let node: Node = serde_json::from_str(&line)?;
-                    SeenChange::Node(Box::new(SeenNode::from(&node)))
+                    SeenChange::Node(Box::new(SeenNode::trim(&node)))
                 }
                 Collection::Leases => {
                     let lease: Lease = serde_json::from_str(&line)?;
-                    SeenChange::Lease(SeenLease::from(&lease))
+                    SeenChange::Lease(SeenLease::trim(&lease))
                 }
             };
             core.seen(clock.now(), change);

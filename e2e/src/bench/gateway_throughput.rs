@@ -112,6 +112,6 @@ fn renewed(node: Box<str>, lease: Lease) -> Outcome {
     Outcome {
         node,
         write: Write::RenewLease,
-        result: Ok(Written::Lease(SeenLease::from(&lease))),
+        result: Ok(Written::Lease(SeenLease::trim(&lease))),
     }
 }
