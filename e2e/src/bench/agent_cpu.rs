@@ -119,7 +119,9 @@ fn parse(line: &str) -> Option<Ask> {
     let path = |text: &str| {
         let path = text.split('"').nth(1)?;
         let path = Path::new("/").join(path);
-        let is_kernels = ["/proc", "/sys", "/etc", "/run"].iter().any(|root| path.starts_with(root));
+        let is_kernels = ["/proc", "/sys", "/etc", "/run"]
+            .iter()
+            .any(|root| path.starts_with(root));
         // Our own proc would show another process's mounts than the agent's, if at all.
         is_kernels.then_some(path)
     };
@@ -128,7 +130,9 @@ fn parse(line: &str) -> Option<Ask> {
         let (path, _) = rest.split_once('>')?;
         return Some(Ask::StatFs(path.into()));
     }
-    let arguments = call.strip_prefix("openat(").or_else(|| call.strip_prefix("openat2("))?;
+    let arguments = call
+        .strip_prefix("openat(")
+        .or_else(|| call.strip_prefix("openat2("))?;
     if arguments.contains("O_PATH") {
         return None;
     }
@@ -177,7 +181,8 @@ fn ask_all(asks: &[Ask]) -> Result<()> {
                 }
             }
             Ask::StatFs(path) => {
-                let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                let file =
+                    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
                 std::hint::black_box(rustix::fs::fstatfs(file)?);
             }
         }
@@ -203,7 +208,7 @@ mod tests {
         assert_eq!(parse(text), None);
         let text = r#"12  openat(AT_FDCWD</w>, "/lib/libc.so.6", O_RDONLY|O_CLOEXEC) = 3</lib>"#;
         assert_eq!(parse(text), None);
-        let text = r#"12  fstatfs(9</data>, {f_type=EXT2_SUPER_MAGIC}) = 0"#;
+        let text = "12  fstatfs(9</data>, {f_type=EXT2_SUPER_MAGIC}) = 0";
         assert_eq!(parse(text), Some(Ask::StatFs("/data".into())));
     }
 
@@ -211,7 +216,9 @@ mod tests {
     fn only_whole_ticks_count() {
         let tick = Ask::Read("/proc/stat".into());
         let other = Ask::Read("/proc/meminfo".into());
-        let asks: Vec<Ask> = std::iter::repeat_n([tick.clone(), other.clone()], 5).flatten().collect();
+        let asks: Vec<Ask> = std::iter::repeat_n([tick.clone(), other.clone()], 5)
+            .flatten()
+            .collect();
         let (between, ticks) = whole_ticks(&asks);
         assert_eq!((between.len(), ticks), (4, 2));
         assert_eq!(between, [tick.clone(), other.clone(), tick, other]);

@@ -29,17 +29,24 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
     let mut session = Talk::open(tap)?;
     session.connected().await?;
     // The first publish tells the topic; from the next on its alias stands for it.
-    session.outbox.send_modify(|outbox| outbox.put(Slot::Opening, b"opening"));
+    session
+        .outbox
+        .send_modify(|outbox| outbox.put(Slot::Opening, b"opening"));
     let first = carrier(&mut packets, b"opening").await?;
     let mut sizes = Vec::new();
     for sensors in [0, 1, SENSORS_MANY] {
         let frame = reference::frame(sensors);
-        session.outbox.send_modify(|outbox| outbox.put(Slot::Heartbeat, &frame));
+        session
+            .outbox
+            .send_modify(|outbox| outbox.put(Slot::Heartbeat, &frame));
         let packet = carrier(&mut packets, &frame).await?;
         sizes.push((packet.len() as f64, frame.len() as f64));
     }
     let topic = format!("nodling/home/up/{}", board::NAME);
-    ensure!(contains(&first, topic.as_bytes()), "the first packet carries the topic");
+    ensure!(
+        contains(&first, topic.as_bytes()),
+        "the first packet carries the topic"
+    );
     let (Some(&(bare, frame)), Some(&(one, _)), Some(&(many, _))) =
         (sizes.first(), sizes.get(1), sizes.get(2))
     else {
@@ -84,7 +91,10 @@ impl Talk {
 }
 
 /// The next PUBLISH that carries this payload.
-async fn carrier(packets: &mut mpsc::UnboundedReceiver<Vec<u8>>, payload: &[u8]) -> Result<Vec<u8>> {
+async fn carrier(
+    packets: &mut mpsc::UnboundedReceiver<Vec<u8>>,
+    payload: &[u8],
+) -> Result<Vec<u8>> {
     loop {
         let packet = tokio::time::timeout(LIMIT, packets.recv()).await?;
         let packet = packet.context("the connection broke")?;
@@ -138,7 +148,8 @@ async fn forward(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Result<Op
     }
     let head = packet.len();
     packet.resize(head + remaining, 0);
-    from.read_exact(packet.get_mut(head..).unwrap_or_default()).await?;
+    from.read_exact(packet.get_mut(head..).unwrap_or_default())
+        .await?;
     to.write_all(&packet).await?;
     Ok(Some(packet))
 }

@@ -70,6 +70,9 @@ pub(super) fn cpu_ns(pid: u32) -> Result<u64> {
         let first: u64 = text.split(' ').next().unwrap_or_default().parse()?;
         total_ns += first;
     }
-    ensure!(total_ns > 0, "this kernel does not account CPU time in schedstat");
+    ensure!(
+        total_ns > 0,
+        "this kernel does not account CPU time in schedstat"
+    );
     Ok(total_ns)
 }

@@ -42,11 +42,18 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
     let daily = |from: u64, to: u64| (to - from) as f64 * per_day / 1e6;
     let handed_over = daily(handed_over, home.store.metrics().bytes_written);
     let dirtied = daily(start, end);
-    ensure!(dirtied > 0.0, "the kernel does not count what is written here");
+    ensure!(
+        dirtied > 0.0,
+        "the kernel does not count what is written here"
+    );
     Ok(vec![
         Row::new("disk-writes/day", dirtied, "MB").must(Bound::AtMost(20.0)),
         Row::new("disk-writes/day-handed-over", handed_over, "MB"),
-        Row::new("disk-writes/registration", (registered - before) as f64 / 1e6, "MB"),
+        Row::new(
+            "disk-writes/registration",
+            (registered - before) as f64 / 1e6,
+            "MB",
+        ),
     ])
 }
 
@@ -76,7 +83,9 @@ async fn pass(home: &mut Home, time: Duration) -> Result<()> {
 /// Bytes of pages that this process made dirty.
 fn written() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/self/io")?;
-    let number = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+    let number = text
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
     Ok(number.context("no write_bytes")?.trim().parse()?)
 }
 

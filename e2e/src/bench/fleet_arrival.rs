@@ -36,7 +36,11 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
         Row::new("fleet-arrival/beats-lost", lost + dropped, "").must(none),
         Row::new("fleet-arrival/nodes-not-ready", (NODES - ready) as f64, "").must(none),
         Row::new("fleet-arrival/beats-sent", tally.beats_sent as f64, ""),
-        Row::new("fleet-arrival/beats-acknowledged", tally.beats_acknowledged as f64, ""),
+        Row::new(
+            "fleet-arrival/beats-acknowledged",
+            tally.beats_acknowledged as f64,
+            "",
+        ),
         Row::new("fleet-arrival/beats-accepted", accepted, ""),
     ])
 }

@@ -118,7 +118,10 @@ pub(super) async fn dump() -> Result<Vec<Row>> {
     for lease in &leases.items {
         writeln!(file, "{}", serde_json::to_string(lease)?)?;
     }
-    ensure!((nodes.items.len(), leases.items.len()) == (NODES, NODES), "some are missing");
+    ensure!(
+        (nodes.items.len(), leases.items.len()) == (NODES, NODES),
+        "some are missing"
+    );
     file.flush()?;
     Ok(Vec::new())
 }

@@ -87,7 +87,10 @@ fn fold_all(core: &mut Core, clock: &Clock, beats: &[Wire]) -> Result<()> {
         let (node, report) = decode(fleet(), topic, frame, false)?;
         actions += core.fold(now, node, &report).1.len();
     }
-    ensure!(actions == 0, "{actions} actions where nothing was to be done");
+    ensure!(
+        actions == 0,
+        "{actions} actions where nothing was to be done"
+    );
     Ok(())
 }
 
@@ -99,19 +102,23 @@ fn renew_all(core: &mut Core, clock: &Clock, beats: &[Wire]) -> Result<()> {
         for action in core.fold(now, node, &report).1 {
             if let Action::RenewLease { node, body } = action {
                 renewals += 1;
-                core.outcome(now, renewed(node, *body));
+                core.outcome(now, renewed(node, &body));
             }
         }
     }
-    ensure!(renewals == beats.len(), "{renewals} renewals for {} beats", beats.len());
+    ensure!(
+        renewals == beats.len(),
+        "{renewals} renewals for {} beats",
+        beats.len()
+    );
     Ok(())
 }
 
 /// What the API would answer.
-fn renewed(node: Box<str>, lease: Lease) -> Outcome {
+fn renewed(node: Box<str>, lease: &Lease) -> Outcome {
     Outcome {
         node,
         write: Write::RenewLease,
-        result: Ok(Written::Lease(SeenLease::trim(&lease))),
+        result: Ok(Written::Lease(SeenLease::trim(lease))),
     }
 }

@@ -52,7 +52,9 @@ impl Clock {
 
     pub(super) fn wall(&self) -> Timestamp {
         let ms = i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        EPOCH.checked_add(SignedDuration::from_millis(ms)).unwrap_or(EPOCH)
+        EPOCH
+            .checked_add(SignedDuration::from_millis(ms))
+            .unwrap_or(EPOCH)
     }
 
     /// Since simulated time began.

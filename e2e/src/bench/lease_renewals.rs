@@ -14,9 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
-use nodling_gateway::apiserver::{
-    ApiServer, Credentials, Store, StoreOptions, kubeconfig, serve,
-};
+use nodling_gateway::apiserver::{ApiServer, Credentials, Store, StoreOptions, kubeconfig, serve};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -42,8 +40,12 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
     let client = over_tls(&api, dir.path()).await?;
     let (over_tls, _) = best(&client, leases).await?;
     Ok(vec![
-        Row::new("lease-renewals/in-process", in_process, "1/s").must(MUST).aim(AIM),
-        Row::new("lease-renewals/tls", over_tls, "1/s").must(MUST).aim(AIM),
+        Row::new("lease-renewals/in-process", in_process, "1/s")
+            .must(MUST)
+            .aim(AIM),
+        Row::new("lease-renewals/tls", over_tls, "1/s")
+            .must(MUST)
+            .aim(AIM),
     ])
 }
 
@@ -88,7 +90,13 @@ async fn over_tls(api: &ApiServer, dir: &Path) -> Result<Client> {
     let url = format!("https://{}", listener.local_addr()?);
     let token = credentials.token().to_owned();
     let for_ever = std::future::pending();
-    tokio::spawn(serve(listener, api.clone(), credentials.tls()?, token, for_ever));
+    tokio::spawn(serve(
+        listener,
+        api.clone(),
+        credentials.tls()?,
+        token,
+        for_ever,
+    ));
     let kubeconfig = Kubeconfig::from_yaml(&kubeconfig(&credentials, &url))?;
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;

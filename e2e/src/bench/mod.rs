@@ -2,6 +2,10 @@
 //!
 //! Each measure is a file and runs in a process of its own, so that none sees another's heap,
 //! threads or network. A measure returns rows; nothing here is a test with a time limit.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "figures for people, far below 2^52"
+)]
 
 mod report;
 mod runner;

@@ -44,7 +44,9 @@ pub(super) fn document(rows: &[Value]) -> Value {
 /// The rows in columns.
 pub(super) fn table(rows: &[Value]) -> String {
     let head = ["name", "value", "unit", "must", "aim", "met"].map(str::to_owned);
-    let lines: Vec<[String; 6]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    let lines: Vec<[String; 6]> = std::iter::once(head)
+        .chain(rows.iter().map(cells))
+        .collect();
     let mut widths = [0; 6];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -69,7 +71,12 @@ pub(super) fn table(rows: &[Value]) -> String {
 }
 
 fn cells(row: &Value) -> [String; 6] {
-    let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |key: &str| {
+        row.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let value = row.get("value").and_then(Value::as_f64);
     let is_most = row.get("at_most").and_then(Value::as_bool).unwrap_or(true);
     let bound = |key: &str| row.get(key).and_then(Value::as_f64);
@@ -79,7 +86,11 @@ fn cells(row: &Value) -> [String; 6] {
     };
     let holds = |key: &str| {
         let (limit, value) = (bound(key)?, value?);
-        Some(if is_most { value <= limit } else { value >= limit })
+        Some(if is_most {
+            value <= limit
+        } else {
+            value >= limit
+        })
     };
     let met = match (value, holds("must"), holds("aim")) {
         (None, ..) => "FAILED",
@@ -102,15 +113,21 @@ fn cells(row: &Value) -> [String; 6] {
 /// Three digits that mean something, thousands set apart.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
-        size if size == size.round() || size >= 1000.0 => 0,
+        size if size.fract() == 0.0 || size >= 1000.0 => 0,
         size if size >= 10.0 => 1,
         _ => 2,
     };
     let text = format!("{value:.decimals$}");
-    let (whole, fraction) = text.split_once('.').map_or((&*text, None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((&*text, None), |(w, f)| (w, Some(f)));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index) % 3 == 0 && digit.is_ascii_digit() && !grouped.ends_with('-') {
+        if index > 0
+            && (whole.len() - index) % 3 == 0
+            && digit.is_ascii_digit()
+            && !grouped.ends_with('-')
+        {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -144,13 +161,18 @@ mod tests {
     #[test]
     fn a_missed_must_is_seen_in_both_forms() {
         let row = |value| {
-            let row = Row::new("a/b", value, "B").must(Bound::AtMost(76.0)).aim(Bound::AtMost(64.0));
+            let row = Row::new("a/b", value, "B")
+                .must(Bound::AtMost(76.0))
+                .aim(Bound::AtMost(64.0));
             to_json(&row)
         };
         let rows = [row(60.0), row(70.0), row(77.0)];
         assert_eq!(rows.each_ref().map(is_met), [true, true, false]);
         let table = table(&rows);
-        let last: Vec<_> = table.lines().filter_map(|line| line.split(' ').next_back()).collect();
+        let last: Vec<_> = table
+            .lines()
+            .filter_map(|line| line.split(' ').next_back())
+            .collect();
         assert_eq!(last, ["met", "aim", "must", "NO"]);
         let document = document(&rows);
         assert_eq!(document[2]["met"], false);
@@ -166,6 +188,9 @@ mod tests {
     #[test]
     fn numbers_are_grouped_and_short() {
         let shown = [0.0, 2.345, 12.34, 999.0, 1_234.5, 2_000_000.0, 100_000.0].map(number);
-        assert_eq!(shown, ["0", "2.35", "12.3", "999", "1,234", "2,000,000", "100,000"]);
+        assert_eq!(
+            shown,
+            ["0", "2.35", "12.3", "999", "1,234", "2,000,000", "100,000"]
+        );
     }
 }

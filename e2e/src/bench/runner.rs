@@ -31,7 +31,7 @@ pub fn run(names: &[String], is_listing: bool) -> Result<bool> {
     for measure in measures {
         println!("{} …", measure.name);
         match start(measure) {
-            Ok(measured) => rows.extend(measured),
+            Ok(found) => rows.extend(found),
             Err(err) => {
                 println!("{}: {err:#}", measure.name);
                 rows.push(report::failure(measure.name));
@@ -63,11 +63,13 @@ pub fn alone(name: &str) -> Result<()> {
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Measure>> {
     for name in names {
-        ensure!(MEASURES.iter().any(|measure| measure.name == name), unknown(name));
+        ensure!(
+            MEASURES.iter().any(|measure| measure.name == name),
+            unknown(name)
+        );
     }
-    let is_chosen = |measure: &&Measure| {
-        names.is_empty() || names.iter().any(|name| name == measure.name)
-    };
+    let is_chosen =
+        |measure: &&Measure| names.is_empty() || names.iter().any(|name| name == measure.name);
     Ok(MEASURES.iter().filter(is_chosen).collect())
 }
 
@@ -87,8 +89,14 @@ fn start(measure: &Measure) -> Result<Vec<Value>> {
     let (program, arguments) = words.split_first().context("there is a program")?;
     let output = Command::new(program)
         .args(arguments)
-        .env("NODLING_AGENT", built("NODLING_AGENT", "board/nodling-agent")?)
-        .env("NODLING_GATEWAY", built("NODLING_GATEWAY", "release/nodling-gateway")?)
+        .env(
+            "NODLING_AGENT",
+            built("NODLING_AGENT", "board/nodling-agent")?,
+        )
+        .env(
+            "NODLING_GATEWAY",
+            built("NODLING_GATEWAY", "release/nodling-gateway")?,
+        )
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -97,7 +105,10 @@ fn start(measure: &Measure) -> Result<Vec<Value>> {
         bail!("{}", output.status);
     }
     let text = String::from_utf8(output.stdout)?;
-    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    Ok(text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
 }
 
 /// A program of ours as it is deployed: where the environment says, or as cargo builds it.
@@ -125,5 +136,7 @@ fn out() -> Result<PathBuf> {
 pub(super) fn target() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent);
-    Ok(target.context("this program is in a target directory")?.to_owned())
+    Ok(target
+        .context("this program is in a target directory")?
+        .to_owned())
 }

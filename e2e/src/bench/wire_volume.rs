@@ -39,8 +39,13 @@ struct Count {
 /// Measures.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn measure() -> Result<Vec<Row>> {
-    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-    ensure!(status.context("starting ip")?.success(), "loopback does not come up");
+    let status = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    ensure!(
+        status.context("starting ip")?.success(),
+        "loopback does not come up"
+    );
     let overhead = header_bytes_counted()?;
     let lab = Lab::start_broker().await?;
     subscribe(lab.broker.port()).await?;
@@ -72,14 +77,20 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
 
 /// Bytes of link-layer header that the counters hold for each packet.
 fn header_bytes_counted() -> Result<u64> {
-    const PAYLOAD: u64 = 100;
-    let (from, to) = (UdpSocket::bind(("127.0.0.1", 0))?, UdpSocket::bind(("127.0.0.1", 0))?);
+    const PAYLOAD: [u8; 100] = [0; 100];
+    let (from, to) = (
+        UdpSocket::bind(("127.0.0.1", 0))?,
+        UdpSocket::bind(("127.0.0.1", 0))?,
+    );
     let before = count()?;
-    from.send_to(&[0; PAYLOAD as usize], to.local_addr()?)?;
-    to.recv(&mut [0; 2 * PAYLOAD as usize])?;
+    from.send_to(&PAYLOAD, to.local_addr()?)?;
+    to.recv(&mut PAYLOAD.clone())?;
     let after = count()?;
-    ensure!(after.packets == before.packets + 1, "loopback is not private");
-    let header = (after.bytes - before.bytes).checked_sub(PAYLOAD + UDP_HEADERS);
+    ensure!(
+        after.packets == before.packets + 1,
+        "loopback is not private"
+    );
+    let header = (after.bytes - before.bytes).checked_sub(PAYLOAD.len() as u64 + UDP_HEADERS);
     header.context("loopback counts less than was sent")
 }
 
@@ -89,9 +100,13 @@ async fn subscribe(port: u16) -> Result<()> {
     let mut options = MqttOptions::new("gateway", "127.0.0.1", port);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = Some(3600);
-    options.set_connect_properties(properties).set_clean_start(false);
+    options
+        .set_connect_properties(properties)
+        .set_clean_start(false);
     let (client, mut events) = AsyncClient::new(options, 4);
-    client.subscribe("nodling/home/+/+", QoS::AtLeastOnce).await?;
+    client
+        .subscribe("nodling/home/+/+", QoS::AtLeastOnce)
+        .await?;
     let subscribed = async {
         while !matches!(events.poll().await?, Event::Incoming(Packet::SubAck(_))) {}
         client.disconnect().await?;
@@ -110,7 +125,9 @@ async fn changed(from: Count) -> Result<()> {
         }
         Ok(())
     };
-    timeout(LIMIT, change).await.context("the agent says nothing")?
+    timeout(LIMIT, change)
+        .await
+        .context("the agent says nothing")?
 }
 
 /// Waits until nothing has been sent for a while, and says how much was by then.
@@ -130,8 +147,13 @@ async fn quiet() -> Result<Count> {
 /// Received and sent are the same packets on a loopback; received is read.
 fn count() -> Result<Count> {
     let text = std::fs::read_to_string("/proc/self/net/dev")?;
-    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
-    let mut numbers = line.context("no loopback")?.split_whitespace().map(str::parse);
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let mut numbers = line
+        .context("no loopback")?
+        .split_whitespace()
+        .map(str::parse);
     let mut next = || numbers.next().context("too few counters");
     Ok(Count {
         bytes: next()??,

@@ -1,5 +1,4 @@
 //! Measures what the project promises; `cargo xtask bench` builds what is measured first.
-#![expect(clippy::print_stdout, reason = "a command line talks to its user")]
 
 use std::process::ExitCode;
 
@@ -32,13 +31,13 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(err) => {
-            eprintln_error(&err);
+            complain(&err);
             ExitCode::FAILURE
         }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "standard output carries the rows")]
-fn eprintln_error(err: &anyhow::Error) {
+fn complain(err: &anyhow::Error) {
     eprintln!("error: {err:#}");
 }

@@ -15,7 +15,10 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask fleet", about = "Plays many agents against a broker")]
+#[command(
+    name = "cargo xtask fleet",
+    about = "Plays many agents against a broker"
+)]
 struct Arguments {
     /// How many nodes to play.
     #[arg(long)]
@@ -126,7 +129,9 @@ fn duration(text: &str) -> Result<Duration> {
         Some(at) => text.split_at(at),
         None => (text, "s"),
     };
-    let number: f64 = number.parse().context("expected a time such as 10s or 500ms")?;
+    let number: f64 = number
+        .parse()
+        .context("expected a time such as 10s or 500ms")?;
     let seconds = match unit {
         "ms" => number / 1000.0,
         "s" => number,

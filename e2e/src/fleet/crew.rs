@@ -197,3 +197,138 @@ impl Crew {
         at + interval.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nodling_protocol::frame::{Message, Position, encode_announce, encode_clear};
+    use nodling_protocol::{Class, Facts, Fleet, Heartbeat, Instance};
+
+    use super::*;
+
+    const WILL: WillHash = WillHash([0; WillHash::LEN]);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn crew(nodes: u32) -> Crew {
+        let fleet = Fleet::parse("home").unwrap();
+        let mut crew = Crew::new(SECOND);
+        for number in 0..nodes {
+            let node = SimulatedNode::new(fleet, "play", number as usize, 1).unwrap();
+            crew.add(node, SECOND * number / nodes);
+        }
+        crew
+    }
+
+    /// Plays until then; the kinds of frames by topic, in order.
+    fn play(crew: &mut Crew, until: Instant) -> Vec<(String, Kind)> {
+        let mut frames = Vec::new();
+        while let Some(at) = crew.next_turn().filter(|at| *at < until) {
+            for outgoing in crew.take_turn(at, WILL).unwrap() {
+                let kind = Frame::parse(&outgoing.frame).unwrap().clear().unwrap().kind;
+                assert_eq!(outgoing.is_beat, kind == Kind::Heartbeat);
+                frames.push((outgoing.topic, kind));
+            }
+        }
+        frames
+    }
+
+    fn kinds(frames: &[(String, Kind)]) -> Vec<Kind> {
+        frames.iter().map(|(_, kind)| *kind).collect()
+    }
+
+    #[test]
+    fn every_node_says_facts_once_and_beats_every_interval() {
+        let mut crew = crew(10);
+        let end = crew.start + SECOND * 3;
+        let frames = play(&mut crew, end);
+        let facts = kinds(&frames)
+            .iter()
+            .filter(|kind| **kind == Kind::Facts)
+            .count();
+        assert_eq!((facts, frames.len() - facts), (10, 30));
+        for chunk in kinds(&frames)[..20].chunks(2) {
+            assert_eq!(chunk, [Kind::Facts, Kind::Heartbeat]);
+        }
+    }
+
+    #[test]
+    fn a_gateway_reads_what_a_node_says() {
+        let mut crew = crew(1);
+        let start = crew.start;
+        let [facts, beat] = crew.take_turn(start, WILL).unwrap().try_into().unwrap();
+        let frame = Frame::parse(&facts.frame).unwrap();
+        let facts = Facts::decode(frame.clear().unwrap().message).unwrap();
+        assert_eq!(
+            (facts.node, facts.interval_ms, frame.sequence),
+            ("play-00000", 1000, 0)
+        );
+        assert!(
+            (400..700).contains(&frame.body.len()),
+            "{}",
+            frame.body.len()
+        );
+        let frame = Frame::parse(&beat.frame).unwrap();
+        let beat = Heartbeat::decode(frame.clear().unwrap().message).unwrap();
+        assert_eq!((frame.class, frame.sequence), (Class::Clear, 1));
+        assert_eq!(beat.uptime, facts.uptime);
+        assert!(beat.vitals.network_sent.is_some());
+    }
+
+    #[test]
+    fn turns_that_were_missed_are_skipped_and_the_phase_is_kept() {
+        let mut crew = crew(1);
+        let (start, late) = (crew.start, crew.start + SECOND.mul_f64(5.3));
+        crew.take_turn(late, WILL).unwrap();
+        assert_eq!(crew.next_turn(), Some(start + SECOND * 6));
+    }
+
+    #[test]
+    fn a_new_epoch_opens_new_sessions_and_a_known_one_does_not() {
+        let mut crew = crew(2);
+        let start = crew.start;
+        play(&mut crew, start + SECOND);
+        let announce = |epoch| {
+            let mut frame = [0; 64];
+            let announce = Announce {
+                epoch,
+                version_highest: 1,
+                interval_ms_max: 10_000,
+            };
+            let len = encode_announce(&mut frame, &announce).unwrap();
+            frame[..len].to_vec()
+        };
+        for (epoch, opens) in [(1, true), (1, false), (2, true)] {
+            let now = crew.next_turn().unwrap();
+            crew.hear("nodling/home/gateway", &announce(epoch), now, WILL)
+                .unwrap();
+            let frames = play(&mut crew, now + SECOND);
+            assert_eq!(kinds(&frames).contains(&Kind::Facts), opens, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn facts_are_said_to_whoever_asks_about_the_present_session() {
+        let mut crew = crew(1);
+        let start = crew.start;
+        play(&mut crew, start + SECOND);
+        let probe = crew.take_turn(start + SECOND, WILL).unwrap().remove(0);
+        let sent = Frame::parse(&probe.frame).unwrap();
+        let mut ask = |session, message| {
+            let tag = Instance(sent.clear().unwrap().tag.into()).tag();
+            let position = Position {
+                tag,
+                session,
+                sequence: 0,
+            };
+            let mut frame = [0; 64];
+            let len = encode_clear(&mut frame, position, Message::Down(message)).unwrap();
+            crew.hear("nodling/home/down/play-00000", &frame[..len], start, WILL)
+                .unwrap()
+        };
+        assert!(ask(sent.session, Down::SendFacts).is_some_and(|facts| !facts.is_beat));
+        assert!(ask(sent.session.wrapping_add(1), Down::SendFacts).is_none());
+        assert!(ask(sent.session, Down::SetInterval { interval_ms: 250 }).is_none());
+        play(&mut crew, start + SECOND * 3);
+        let frames = play(&mut crew, start + SECOND * 4);
+        assert_eq!(frames.len(), 4);
+    }
+}

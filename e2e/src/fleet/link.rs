@@ -24,9 +24,9 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Options;
 use super::crew::{Crew, Outgoing};
 use super::tally::Counters;
-use super::Options;
 
 /// Requests that may wait for the client; subscriptions of fifty thousand nodes fit.
 const REQUESTS: usize = 1024;
@@ -140,7 +140,13 @@ impl Link {
             .set_clean_start(true)
             .set_keep_alive(Duration::from_secs(20))
             .set_outgoing_inflight_upper_limit(100)
-            .set_last_will(LastWill::new(topic.as_str(), frame, QoS::AtLeastOnce, false, None));
+            .set_last_will(LastWill::new(
+                topic.as_str(),
+                frame,
+                QoS::AtLeastOnce,
+                false,
+                None,
+            ));
         Ok(options)
     }
 }
@@ -216,7 +222,8 @@ impl Live<'_> {
             frame,
             is_beat,
         } = outgoing;
-        self.client.try_publish(topic, QoS::AtLeastOnce, false, frame)?;
+        self.client
+            .try_publish(topic, QoS::AtLeastOnce, false, frame)?;
         self.waiting.push_back(is_beat);
         let counter = if is_beat {
             &self.counters.beats_sent
@@ -250,11 +257,7 @@ impl Live<'_> {
         self.counters.connections.fetch_add(1, Ordering::Relaxed);
         self.crew.open_sessions(Instant::now());
         let gateway = Topic::Gateway.render(Fleet::parse(self.fleet)?);
-        let topics: Vec<&str> = self
-            .crew
-            .down_topics()
-            .chain([gateway.as_str()])
-            .collect();
+        let topics: Vec<&str> = self.crew.down_topics().chain([gateway.as_str()]).collect();
         for topics in topics.chunks(FILTERS) {
             let filters = topics
                 .iter()
@@ -281,7 +284,9 @@ impl Live<'_> {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers
         );
         if self.unacknowledged.remove(&ack.pkid) == Some(true) && is_taken {
-            self.counters.beats_acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.counters
+                .beats_acknowledged
+                .fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -76,7 +76,7 @@ fn crews(options: &Options) -> Result<Vec<Crew>> {
         .collect();
     for number in 0..options.nodes {
         let node = SimulatedNode::new(fleet, &options.prefix, number, boot)?;
-        let phase = options.interval.mul_f64(number as f64 / options.nodes as f64);
+        let phase = options.interval * u32::try_from(number)? / u32::try_from(options.nodes)?;
         if let Some(crew) = crews.get_mut(number % connections) {
             crew.add(node, phase);
         }

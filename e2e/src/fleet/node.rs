@@ -98,7 +98,12 @@ impl SimulatedNode {
     }
 
     /// The next frame: Facts, about 500 bytes, at this time since the start.
-    pub fn facts(&mut self, since: Duration, interval: Duration, will: WillHash) -> Result<Vec<u8>> {
+    pub fn facts(
+        &mut self,
+        since: Duration,
+        interval: Duration,
+        will: WillHash,
+    ) -> Result<Vec<u8>> {
         let memory = MEMORY_KIB * 1024;
         let facts = Facts {
             node: &self.name,
@@ -150,21 +155,21 @@ impl SimulatedNode {
     /// Moves the numbers a little, and the counters forward.
     fn drift(&mut self) {
         let random = next(&mut self.random);
-        let [a, b, c, d, e, f, g, h] = random.to_be_bytes();
+        let [busy, load, available, working, heat, cpu, io, traffic] = random.to_be_bytes();
         let vitals = &mut self.assessment.vitals;
-        vitals.cpu_busy = Some(Permille(20 + u16::from(a)));
-        vitals.load1 = Some(CentiLoad(u32::from(b) / 2));
-        vitals.memory_available = Some(Kibibytes(3_000_000 + u64::from(c) * 64));
-        vitals.memory_working_set = Some(Kibibytes(600_000 + u64::from(d) * 64));
-        vitals.temperature = Some(DeciCelsius(480 + i16::from(e) / 4));
-        vitals.cpu_pressure_some = Some(Permille(u16::from(f) / 8));
-        vitals.io_pressure_some = Some(Permille(u16::from(g) / 16));
+        vitals.cpu_busy = Some(Permille(20 + u16::from(busy)));
+        vitals.load1 = Some(CentiLoad(u32::from(load) / 2));
+        vitals.memory_available = Some(Kibibytes(3_000_000 + u64::from(available) * 64));
+        vitals.memory_working_set = Some(Kibibytes(600_000 + u64::from(working) * 64));
+        vitals.temperature = Some(DeciCelsius(480 + i16::from(heat) / 4));
+        vitals.cpu_pressure_some = Some(Permille(u16::from(cpu) / 8));
+        vitals.io_pressure_some = Some(Permille(u16::from(io) / 16));
         for counter in [
             &mut vitals.network_received,
             &mut vitals.network_sent,
             &mut vitals.disk_written,
         ] {
-            *counter = counter.map(|total| Kibibytes(total.0 + u64::from(h)));
+            *counter = counter.map(|total| Kibibytes(total.0 + u64::from(traffic)));
         }
     }
 }
@@ -224,7 +229,7 @@ fn resources(memory: u64, storage: u64) -> Bounded<Resource<'static>, 24> {
     .collect()
 }
 
-fn addresses<'a>([ipv4, ipv6, name]: [&'a str; 3]) -> Bounded<Address<'a>, 16> {
+fn addresses([ipv4, ipv6, name]: [&str; 3]) -> Bounded<Address<'_>, 16> {
     [
         (AddressKind::InternalIp, ipv4),
         (AddressKind::InternalIp, ipv6),
