@@ -19,4 +19,6 @@ pub mod config;
 pub mod cli;
 pub mod describe;
 pub mod instance;
+pub mod parts;
+mod agenda;
 pub mod run;

@@ -1,18 +1,20 @@
 //! The loop: reads, judges, encodes and hands over, until it is told to stop.
 //!
-//! One `select!` over a closed set of [`Input`]s. The agent never waits for the broker: while
+//! One `select!` over a closed set of inputs. The agent never waits for the broker: while
 //! there is none it observes on, and what it would have said is not kept.
 
 use std::time::Duration;
 
-use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Kind, Status, Statuses, WillHash};
-use tokio::sync::{mpsc, watch};
+use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Kind, WillHash};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::assess::{Assessment, State, assess};
-use crate::encode::{Encoder, Identity, facts};
-use crate::observe::{Detail, Observation, Observer};
+use crate::agenda::{Agenda, after, phase};
+use crate::assess::{Assessment, assess};
+use crate::encode::{Identity, facts};
+use crate::observe::{Detail, Observation};
+use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
 use crate::telemetry;
@@ -33,19 +35,12 @@ const SESSION_JITTER_MS: u64 = 3_600_000;
 const FACTS_APART: Duration = Duration::from_secs(1);
 /// Detail on request comes no more often.
 const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
+/// A contested connection that lives this long is ours alone.
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
 /// What a goodbye may take; systemd and people wait for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
 /// What `leave` may take to reach a broker.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
-
-/// What the loop is told from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Say goodbye and end.
-    Stop,
-    /// Read again what is read rarely.
-    Refresh,
-}
 
 /// Every cause of work.
 #[derive(Debug)]
@@ -53,17 +48,6 @@ enum Input {
     Due,
     Notice(Notice),
     Signal(Signal),
-}
-
-/// The loop's ends of its channels.
-#[derive(Debug)]
-pub struct Ports {
-    /// State for the session.
-    pub outbox: watch::Sender<Outbox>,
-    /// What the session tells.
-    pub notices: mpsc::Receiver<Notice>,
-    /// What the system tells.
-    pub signals: mpsc::Receiver<Signal>,
 }
 
 /// Why the loop ended otherwise than by a signal.
@@ -89,51 +73,12 @@ pub enum RunError {
     },
 }
 
-/// What an agent is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Reads the board.
-    pub observer: Observer,
-    /// Judges it.
-    pub state: State,
-    /// Writes frames.
-    pub encoder: Encoder,
-    /// The node's name.
-    pub node: String,
-    /// The broker's address, for people.
-    pub broker: String,
-    /// How often the configuration wants beats.
-    pub interval: Duration,
-    /// Uniform over all of `u64`.
-    pub random: fn() -> u64,
-}
-
 /// Counts of what was not obeyed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rejected {
     malformed: u32,
     stale: u32,
     dropped: u32,
-}
-
-/// When what is due next.
-#[derive(Clone, Copy, Debug)]
-struct Agenda {
-    observe: Instant,
-    beat: Instant,
-    hello: Option<Instant>,
-    facts: Option<Instant>,
-    detail: Option<Instant>,
-    alive: Option<Instant>,
-}
-
-impl Agenda {
-    fn next(&self) -> Instant {
-        [self.hello, self.facts, self.detail, self.alive]
-            .into_iter()
-            .flatten()
-            .fold(self.observe.min(self.beat), Instant::min)
-    }
 }
 
 /// One agent, between start and stop.
@@ -144,12 +89,15 @@ pub struct Agent {
     latest: (Observation, Assessment),
     /// Of the present connection; `None` while there is none.
     will_hash: Option<WillHash>,
+    connected_at: Option<Instant>,
     trouble: Option<Trouble>,
     epoch: Option<u64>,
     interval_asked: Option<Duration>,
     interval_max: Duration,
     detail_every: Option<Duration>,
     facts_at: Option<Instant>,
+    detail_at: Option<Instant>,
+    is_unschedulable: Option<bool>,
     rejected: Rejected,
 }
 
@@ -171,12 +119,15 @@ impl Agent {
             parts,
             latest,
             will_hash: None,
+            connected_at: None,
             trouble: None,
             epoch: None,
             interval_asked: None,
             interval_max: INTERVAL_MAX,
             detail_every: None,
             facts_at: None,
+            detail_at: None,
+            is_unschedulable: None,
             rejected: Rejected::default(),
         }
     }
@@ -206,7 +157,7 @@ impl Agent {
                     } else {
                         Bye::Restart
                     };
-                    self.goodbye(bye, &ports.outbox).await;
+                    self.goodbye(bye, &mut ports).await;
                     return Ok(());
                 }
             }
@@ -236,19 +187,25 @@ impl Agent {
             return Err(RunError::NoAnswer { broker });
         };
         self.take(connected?, Instant::now(), &ports.outbox);
-        self.goodbye(Bye::Leave, &ports.outbox).await;
+        self.goodbye(Bye::Leave, &mut ports).await;
         Ok(())
     }
 
-    async fn goodbye(&mut self, bye: Bye, outbox: &watch::Sender<Outbox>) {
+    async fn goodbye(&mut self, bye: Bye, ports: &mut Ports) {
         telemetry::stopping();
         info!(?bye, is_connected = self.will_hash.is_some(), "stopping");
         let bye = self.will_hash.map(|_| self.parts.encoder.bye(bye));
-        outbox.send_modify(|outbox| outbox.close(bye));
-        if tokio::time::timeout(GOODBYE_WITHIN, outbox.closed())
-            .await
-            .is_err()
-        {
+        ports.outbox.send_modify(|outbox| outbox.close(bye));
+        // A session that still has something to tell must not wait for us.
+        let notices = &mut ports.notices;
+        let told_all = async { while notices.recv().await.is_some() {} };
+        let ended = async {
+            tokio::select! {
+                () = ports.outbox.closed() => {}
+                () = told_all => {}
+            }
+        };
+        if tokio::time::timeout(GOODBYE_WITHIN, ended).await.is_err() {
             debug!("the goodbye was not acknowledged");
         }
     }
@@ -288,10 +245,11 @@ impl Agent {
         };
         let before = self.latest.1.conditions;
         self.latest = observe(&mut self.parts, Detail::Dropped);
-        let has_changed = log_transitions(before, self.latest.1.conditions);
+        let has_changed = telemetry::log_transitions(before, self.latest.1.conditions);
         if self.will_hash.is_none() {
             return;
         }
+        self.settle(now);
         if self.has_news() {
             self.send_facts(now, Slot::Facts, outbox);
         }
@@ -306,15 +264,25 @@ impl Agent {
                 connection,
                 will_hash,
             } => {
-                self.trouble = None;
                 self.will_hash = Some(will_hash);
-                info!(broker = %self.parts.broker, "connected to the broker");
+                self.connected_at = Some(now);
+                let is_contested = self
+                    .trouble
+                    .as_ref()
+                    .is_some_and(Trouble::outlives_a_connection);
+                if is_contested {
+                    debug!(broker = %self.parts.broker, "connected to the broker");
+                } else {
+                    self.trouble = None;
+                    info!(broker = %self.parts.broker, "connected to the broker");
+                }
                 telemetry::status(&format!("connected to {}", self.parts.broker));
                 outbox.send_modify(|outbox| outbox.connect(connection));
                 self.open_session(now, outbox);
             }
             Notice::Disconnected(trouble) => {
                 self.will_hash = None;
+                self.connected_at = None;
                 self.agenda.hello = None;
                 self.agenda.facts = None;
                 self.agenda.detail = None;
@@ -330,6 +298,21 @@ impl Agent {
                 self.rejected.dropped = self.rejected.dropped.saturating_add(1);
                 debug!(rejected = ?self.rejected, "dropped a message that nobody may send here");
             }
+        }
+    }
+
+    /// A connection that lasts ends a trouble that outlived others.
+    fn settle(&mut self, now: Instant) {
+        let is_stable = self
+            .connected_at
+            .is_some_and(|at| now - at >= SETTLED_AFTER);
+        let is_over = self
+            .trouble
+            .as_ref()
+            .is_some_and(Trouble::outlives_a_connection);
+        if is_stable && is_over {
+            self.trouble = None;
+            info!(broker = %self.parts.broker, "the connection to the broker lasts again");
         }
     }
 
@@ -349,7 +332,7 @@ impl Agent {
         self.parts.encoder.open();
         let before = self.latest.1.conditions;
         self.latest = observe(&mut self.parts, Detail::Dropped);
-        log_transitions(before, self.latest.1.conditions);
+        telemetry::log_transitions(before, self.latest.1.conditions);
         self.has_news();
         let early = Duration::from_millis((self.parts.random)() % SESSION_JITTER_MS);
         self.agenda.hello = Some(now + SESSION_MAX.saturating_sub(early));
@@ -409,10 +392,13 @@ impl Agent {
             Ok(Down::SendDetail { every_s }) => {
                 let every = Duration::from_secs(every_s.into()).max(DETAIL_EVERY_MIN);
                 self.detail_every = (every_s != 0).then_some(every);
-                self.agenda.detail = self.detail_every.map(|_| now);
+                let earliest = self.detail_at.map_or(now, |at| at + DETAIL_EVERY_MIN);
+                self.agenda.detail = self.detail_every.map(|_| earliest.max(now));
             }
             Ok(Down::Unschedulable(is_unschedulable)) => {
-                info!(is_unschedulable, "the node was marked");
+                if self.is_unschedulable.replace(is_unschedulable) != Some(is_unschedulable) {
+                    info!(is_unschedulable, "the gateway tells whether pods may come");
+                }
             }
             Ok(Down::SetInterval { interval_ms }) => {
                 let interval = Duration::from_millis(interval_ms.into());
@@ -473,6 +459,7 @@ impl Agent {
             let observation = self.parts.observer.observe(Detail::Kept);
             let frame = self.parts.encoder.detail(&observation);
             outbox.send_modify(|outbox| outbox.put(Slot::Detail, frame));
+            self.detail_at = Some(now);
         }
     }
 }
@@ -495,35 +482,4 @@ fn collect<'a>(
         interval_ms,
     };
     facts(identity, observation, assessment)
-}
-
-/// The next time in step with the last one; what was missed is not made up for.
-fn after(last: Instant, every: Duration, now: Instant) -> Instant {
-    let next = last + every;
-    if next > now { next } else { now + every }
-}
-
-/// Where in the interval a node beats: from half of it on, so that the second beat is no echo.
-fn phase(node: &str, interval: Duration) -> Duration {
-    // FNV-1a: the same on every machine, and neighbouring names lie apart.
-    let hash = node.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(interval_ms / 2 + hash % (interval_ms / 2 + 1))
-}
-
-fn log_transitions(before: Statuses, now: Statuses) -> bool {
-    for (condition, status) in now
-        .known()
-        .filter(|(kind, status)| before.of(*kind) != Some(*status))
-    {
-        let words = condition.words(status);
-        if status == Status::False {
-            info!(%condition, %status, reason = words.reason, "condition cleared");
-        } else {
-            warn!(%condition, %status, reason = words.reason, "{}", words.message);
-        }
-    }
-    before != now
 }

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
+use nodling_protocol::{Status, Statuses};
 use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -57,6 +59,22 @@ impl fmt::Display for Chain<'_> {
         }
         Ok(())
     }
+}
+
+/// Logs what changed between two judgements, and whether anything did.
+pub fn log_transitions(before: Statuses, now: Statuses) -> bool {
+    for (condition, status) in now
+        .known()
+        .filter(|(kind, status)| before.of(*kind) != Some(*status))
+    {
+        let words = condition.words(status);
+        if status == Status::False {
+            info!(%condition, %status, reason = words.reason, "condition cleared");
+        } else {
+            warn!(%condition, %status, reason = words.reason, "{}", words.message);
+        }
+    }
+    before != now
 }
 
 /// Tells systemd that the agent is up; it may be offline.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, NodeCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use tempfile::TempDir;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::kubectl::Kubectl;
 use crate::process::{Process, program};
 use crate::wait;
@@ -26,13 +27,15 @@ pub const GRACE: Duration = Duration::from_secs(4);
 /// A home in a temporary directory.
 #[derive(Debug)]
 pub struct Lab {
-    dir: TempDir,
     /// The broker.
     pub broker: Broker,
     gateway_arguments: Vec<String>,
     gateway: Option<Process>,
+    listen: SocketAddr,
     /// Where the data directory is seen from, when it is on a disk of the gateway's own.
     view: PathBuf,
+    // Last, so that the logs are there while the processes are dropped.
+    dir: TempDir,
 }
 
 /// An agent of the lab.
@@ -73,6 +76,7 @@ impl Lab {
             broker,
             gateway_arguments: Vec::new(),
             gateway: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
             view: PathBuf::from("/"),
         })
     }
@@ -93,8 +97,6 @@ impl Lab {
     }
 
     async fn answers(&self) -> Result<()> {
-        let ask = || async { self.addresses() };
-        wait::until("gateway's addresses", LIMIT, ask, |_| true).await?;
         let ask = || async { self.ready().await };
         wait::until("gateway ready", LIMIT, ask, |(status, _)| *status == 200).await?;
         Ok(())
@@ -135,7 +137,6 @@ impl Lab {
 
     /// Starts the gateway without waiting for anything.
     pub fn spawn_gateway(&mut self) -> Result<()> {
-        let _ = std::fs::remove_file(self.data_dir().join("addresses.json"));
         let mut command = self.gateway_command()?;
         let program = command.remove(0);
         self.gateway = Some(Process::start(
@@ -150,17 +151,9 @@ impl Lab {
 
     fn gateway_command(&self) -> Result<Vec<String>> {
         let mut arguments = vec![program("nodling-gateway")?.display().to_string()];
-        arguments.extend(
-            [
-                "run",
-                "--api-listen",
-                "127.0.0.1:0",
-                "--listen",
-                "127.0.0.1:0",
-                "--data-dir",
-            ]
-            .map(str::to_owned),
-        );
+        arguments.extend(["run", "--api-listen", "127.0.0.1:0"].map(str::to_owned));
+        arguments.extend(["--listen".to_owned(), self.listen.to_string()]);
+        arguments.push("--data-dir".to_owned());
         arguments.push(self.path().join("data").display().to_string());
         if !self
             .gateway_arguments
@@ -239,7 +232,12 @@ impl Lab {
 
     /// Where the embedded API listens.
     pub fn api_address(&self) -> Result<SocketAddr> {
-        self.address("api")
+        let kubeconfig = std::fs::read_to_string(self.data_dir().join("kubeconfig"))?;
+        let server = kubeconfig
+            .lines()
+            .find_map(|line| line.split_once("https://"));
+        let (_, address) = server.context("the kubeconfig names no server")?;
+        Ok(address.trim_matches(['"', ' ']).parse()?)
     }
 
     /// `kubectl` against the embedded API.
@@ -260,10 +258,20 @@ impl Lab {
         Ok(Api::<Node>::all(self.client().await?).get(name).await?)
     }
 
-    /// A Node's Lease as the API has it now.
-    pub async fn lease(&self, name: &str) -> Result<Lease> {
+    /// When a Node's Lease was renewed; `None` without a Lease.
+    pub async fn renewed(&self, name: &str) -> Result<Option<MicroTime>> {
         let leases = Api::<Lease>::namespaced(self.client().await?, "kube-node-lease");
-        Ok(leases.get(name).await?)
+        let lease = leases.get_opt(name).await?;
+        Ok(lease.and_then(|lease| lease.spec?.renew_time))
+    }
+
+    /// Waits until a Node's Lease is renewed once more.
+    pub async fn is_renewed_again(&self, name: &str, limit: Duration) -> Result<()> {
+        let seen = self.renewed(name).await?;
+        let ask = || async { self.renewed(name).await };
+        let what = format!("{name}'s Lease is renewed again");
+        wait::until(&what, limit, ask, |renewed| *renewed > seen).await?;
+        Ok(())
     }
 
     /// The Events about a Node.
@@ -311,22 +319,8 @@ impl Lab {
         Ok(line.map_or(Ok(0.0), |value| value.trim().parse())?)
     }
 
-    /// Where the gateway listens.
-    fn addresses(&self) -> Result<serde_json::Value> {
-        let text = std::fs::read_to_string(self.data_dir().join("addresses.json"))?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
     async fn http(&self, path: &str) -> Result<(u16, String)> {
-        get(self.address("listen")?, path).await
-    }
-
-    fn address(&self, key: &str) -> Result<SocketAddr> {
-        let addresses = self.addresses()?;
-        let address = addresses.get(key).and_then(|address| address.as_str());
-        Ok(address
-            .with_context(|| format!("addresses.json has no `{key}`"))?
-            .parse()?)
+        get(self.listen, path).await
     }
 }
 

@@ -98,12 +98,12 @@ pub fn decode<'a>(
     match topic {
         Topic::Up(node) => {
             let report = decode_up(payload)?;
-            match &report {
-                Report::Facts { facts, .. } if facts.node != node.as_str() => {
-                    Err(Reject::NodeMismatch)
-                }
-                _ => Ok((node, report)),
+            if let Report::Facts { facts, .. } = &report
+                && facts.node != node.as_str()
+            {
+                return Err(Reject::NodeMismatch);
             }
+            Ok((node, report))
         }
         Topic::Will(node) => {
             let will = Frame::parse(payload)?.will()?;

@@ -17,7 +17,7 @@ use crate::decode::{Reject, Report, decode};
 use crate::metrics::{Metrics, failure_label, ignored_label, reject_label};
 use crate::receive::{Downlink, Message, Received};
 use crate::reconcile::{Action, Core, Failure};
-use crate::roster::{Folded, Ignored, Throttle};
+use crate::roster::{Folded, Ignored, Member, Throttle};
 use crate::seen::Collection;
 use crate::serve::Readiness;
 use crate::time::Clocks;
@@ -144,6 +144,22 @@ impl Driver {
         for action in actions {
             self.submit(action);
         }
+    }
+
+    /// Counts the nodes by whether they are heard.
+    pub fn count_nodes(&self, now: Moment) {
+        let roster = self.core.roster();
+        let (mut alive, mut silent) = (0, 0);
+        for claim in roster.members().filter_map(Member::claim) {
+            match roster.is_alive(claim, now) {
+                true => alive += 1,
+                false => silent += 1,
+            }
+        }
+        self.metrics.update(|counts| {
+            counts.nodes.insert("alive", alive);
+            counts.nodes.insert("silent", silent);
+        });
     }
 
     /// Takes over what the embedded store says of itself.

@@ -44,6 +44,8 @@ const RECEIVED_MAX: usize = 1024;
 const WATCHED_MAX: usize = 256;
 /// How often what is too old is removed from the embedded API.
 const COLLECT_PERIOD: Duration = Duration::from_secs(60);
+/// A deadline that stays due does not turn the loop faster than this.
+const REST: Duration = Duration::from_millis(1);
 /// What writes on their way may take at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// What the last flush may take; the whole stop is to take less than 2 s.
@@ -335,7 +337,7 @@ impl Turning {
                 },
                 Some(watched) = self.watched.recv() => Woken::Input(Input::Watched(watched)),
                 Some(received) = self.received.recv() => Woken::Input(Input::Received(received)),
-                () = sleep(due.since(now)) => Woken::Input(Input::Tick),
+                () = sleep(due.since(now).max(REST)) => Woken::Input(Input::Tick),
             };
             match woken {
                 Woken::Input(Input::Tick) => {
@@ -343,6 +345,7 @@ impl Turning {
                     let now = self.clocks.moment();
                     if now >= next_tick {
                         next_tick = now + self.period;
+                        self.driver.count_nodes(now);
                         chores.turn(&self, now);
                     }
                 }

@@ -194,8 +194,9 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Writes them to `addresses.json` of the data directory.
+    /// Writes them to `addresses.json` of the data directory, which is made if need be.
     pub fn write(&self, dir: &Path) -> Result<(), TargetError> {
+        create_dir(dir)?;
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         let document = json!({
             "api": text(self.api),

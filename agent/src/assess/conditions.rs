@@ -1,11 +1,12 @@
 //! Which conditions hold.
 //!
-//! Each is a [`Raw`] finding of this tick, passed through a [`Latch`]: a condition is slow to
+//! Each is a [`Finding`] of this tick, passed through a [`Latch`]: a condition is slow to
 //! clear, so that a supply at its limit does not fill the cluster with transitions. What the board
 //! cannot judge is absent. A reading that fails leaves its condition as it was for a while.
 
 use nodling_protocol::{ConditionKind, Status, Statuses};
 
+use super::finding::Finding;
 use super::pressure::{PRESSURES, Pressures};
 use super::thresholds::Thresholds;
 use super::zones::main_zone;
@@ -33,43 +34,6 @@ const IO_STALLED_HUNDREDTHS: (u16, u16) = (3_000, 1_500);
 /// Filesystems that nobody can write to, by their nature.
 const READ_ONLY_KINDS: [&str; 5] = ["cramfs", "erofs", "iso9660", "squashfs", "udf"];
 
-/// What one tick says about a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Raw {
-    /// The board has no such reading.
-    Absent,
-    /// The reading failed.
-    Failed,
-    /// Whether it holds.
-    Holds(bool),
-}
-
-impl Raw {
-    /// Of a reading.
-    fn of<T>(reading: &Reading<T>, holds: impl FnOnce(&T) -> bool) -> Self {
-        match reading {
-            Ok(Some(value)) => Self::Holds(holds(value)),
-            Ok(None) => Self::Absent,
-            Err(_) => Self::Failed,
-        }
-    }
-
-    /// Of two sources of one condition: what holds beats what failed, that beats what does not.
-    pub(super) fn worst(self, other: Self) -> Self {
-        let rank = |raw| match raw {
-            Self::Absent => 0,
-            Self::Holds(false) => 1,
-            Self::Failed => 2,
-            Self::Holds(true) => 3,
-        };
-        if rank(other) > rank(self) {
-            other
-        } else {
-            self
-        }
-    }
-}
-
 /// How long a finding must last before the condition follows it.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
@@ -86,15 +50,15 @@ struct Latch {
 }
 
 impl Latch {
-    fn update(&mut self, raw: Raw, now_ms: u64, hold: Hold) -> Option<Status> {
-        let (found, patience_ms) = match raw {
-            Raw::Absent => {
+    fn update(&mut self, finding: Finding, now_ms: u64, hold: Hold) -> Option<Status> {
+        let (found, patience_ms) = match finding {
+            Finding::Absent => {
                 *self = Self::default();
                 return None;
             }
-            Raw::Holds(true) => (Status::True, hold.set_ms),
-            Raw::Holds(false) => (Status::False, hold.clear_ms),
-            Raw::Failed => (Status::Unknown, UNKNOWN_AFTER_MS),
+            Finding::Holds(true) => (Status::True, hold.set_ms),
+            Finding::Holds(false) => (Status::False, hold.clear_ms),
+            Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS),
         };
         if self.status == Some(found) {
             self.differs_ms = None;
@@ -138,41 +102,41 @@ impl Conditions {
                 .iter()
                 .zip(pressures)
                 .find(|((of, _), _)| *of == kind);
-            let raw = match pressure {
-                Some((_, raw)) => raw,
+            let finding = match pressure {
+                Some((_, finding)) => finding,
                 None => self.find(kind, observation),
             };
             if let Some(latch) = self.latches.get_mut(kind.index()) {
                 statuses.set(
                     kind.index(),
-                    latch.update(raw, observation.uptime_ms, hold(kind)),
+                    latch.update(finding, observation.uptime_ms, hold(kind)),
                 );
             }
         }
         statuses
     }
 
-    fn find(&mut self, kind: ConditionKind, observation: &Observation) -> Raw {
+    fn find(&mut self, kind: ConditionKind, observation: &Observation) -> Finding {
         let is_set = self
             .latches
             .get(kind.index())
             .is_some_and(|latch| latch.is_set());
         match kind {
             // That this is sent at all is what Ready means here.
-            ConditionKind::Ready => Raw::Holds(true),
+            ConditionKind::Ready => Finding::Holds(true),
             // Judged by `pressure.rs`; nothing reads the flash's wear yet.
             ConditionKind::MemoryPressure
             | ConditionKind::DiskPressure
             | ConditionKind::PidPressure
-            | ConditionKind::StorageWorn => Raw::Absent,
-            ConditionKind::OutOfDisk => Raw::of(&observation.root_usage, |usage| {
+            | ConditionKind::StorageWorn => Finding::Absent,
+            ConditionKind::OutOfDisk => Finding::of(&observation.root_usage, |usage| {
                 let full_bytes = if is_set { NOT_FULL_BYTES } else { FULL_BYTES };
                 usage.available_bytes < full_bytes || (usage.inodes != 0 && usage.inodes_free == 0)
             }),
             ConditionKind::NetworkUnavailable => network_unavailable(observation),
             ConditionKind::UnderVoltage => {
                 let firmware = throttled(observation, Throttled::UNDER_VOLTAGE);
-                firmware.worst(Raw::of(
+                firmware.worst(Finding::of(
                     &observation.power.is_under_voltage_alarm,
                     |is_low| *is_low,
                 ))
@@ -185,7 +149,7 @@ impl Conditions {
             ConditionKind::ReadOnlyFilesystem => self.read_only(observation),
             ConditionKind::ClockUnsynchronized => {
                 let clock = &observation.clock;
-                Raw::of(&clock.timex, |timex| {
+                Finding::of(&clock.timex, |timex| {
                     timex.is_unsynchronised && !clock.has_timesyncd_synchronized
                 })
             }
@@ -206,14 +170,14 @@ impl Conditions {
 
     /// A filesystem that has become read-only: the mount was asked to be writable and the
     /// filesystem is not, as after an error; or it was writable before.
-    fn read_only(&mut self, observation: &Observation) -> Raw {
+    fn read_only(&mut self, observation: &Observation) -> Finding {
         let Ok(Some(filesystems)) = &observation.filesystems else {
-            return Raw::of(&observation.filesystems, |_| false);
+            return Finding::of(&observation.filesystems, |_| false);
         };
         let watched = filesystems
             .iter()
             .filter(|filesystem| !READ_ONLY_KINDS.contains(&filesystem.kind.as_ref()));
-        let mut raw = Raw::Absent;
+        let mut finding = Finding::Absent;
         for Filesystem {
             mount_point,
             is_mount_read_only,
@@ -226,9 +190,9 @@ impl Conditions {
                 self.writable.push(mount_point.clone());
             }
             let is_fault = *is_super_read_only && (!is_mount_read_only || was_writable);
-            raw = raw.worst(Raw::Holds(is_fault));
+            finding = finding.worst(Finding::Holds(is_fault));
         }
-        raw
+        finding
     }
 }
 
@@ -257,26 +221,26 @@ fn hold(kind: ConditionKind) -> Hold {
     Hold { set_ms, clear_ms }
 }
 
-fn network_unavailable(observation: &Observation) -> Raw {
+fn network_unavailable(observation: &Observation) -> Finding {
     let links = &observation.links;
     match (&links.default_route_v4, &links.default_route_v6) {
-        (Ok(Some(_)), _) | (_, Ok(Some(_))) => Raw::Holds(false),
-        (Err(_), _) | (_, Err(_)) => Raw::Failed,
-        (Ok(None), Ok(None)) => Raw::Holds(true),
+        (Ok(Some(_)), _) | (_, Ok(Some(_))) => Finding::Holds(false),
+        (Err(_), _) | (_, Err(_)) => Finding::Failed,
+        (Ok(None), Ok(None)) => Finding::Holds(true),
     }
 }
 
-fn throttled(observation: &Observation, bits: u32) -> Raw {
-    Raw::of(&observation.power.throttled, |throttled| {
+fn throttled(observation: &Observation, bits: u32) -> Finding {
+    Finding::of(&observation.power.throttled, |throttled| {
         throttled.is_now(bits)
     })
 }
 
-fn thermal_pressure(observation: &Observation, is_set: bool) -> Raw {
+fn thermal_pressure(observation: &Observation, is_set: bool) -> Finding {
     let zone = match main_zone(observation) {
         Ok(Some(zone)) => zone,
-        Ok(None) => return Raw::Absent,
-        Err(_) => return Raw::Failed,
+        Ok(None) => return Finding::Absent,
+        Err(_) => return Finding::Failed,
     };
     let of_profile = observation
         .fixed
@@ -291,14 +255,14 @@ fn thermal_pressure(observation: &Observation, is_set: bool) -> Raw {
             .critical_milli_celsius
             .map(|critical| critical.saturating_sub(COOLER_MILLI_CELSIUS)));
     let Some(limit) = limit else {
-        return Raw::Absent;
+        return Finding::Absent;
     };
     let limit = if is_set {
         limit.saturating_sub(COOLER_MILLI_CELSIUS)
     } else {
         limit
     };
-    Raw::of(&zone.temperature_milli_celsius, |temperature| {
+    Finding::of(&zone.temperature_milli_celsius, |temperature| {
         *temperature >= limit
     })
 }
@@ -308,17 +272,17 @@ fn stalled(
     is_set: bool,
     (above, below): (u16, u16),
     share: impl FnOnce(&Stalls) -> Option<u16>,
-) -> Raw {
+) -> Finding {
     match reading {
-        Ok(Some(stalls)) => share(stalls).map_or(Raw::Absent, |share| {
-            Raw::Holds(if is_set {
+        Ok(Some(stalls)) => share(stalls).map_or(Finding::Absent, |share| {
+            Finding::Holds(if is_set {
                 share >= below
             } else {
                 share > above
             })
         }),
-        Ok(None) => Raw::Absent,
-        Err(_) => Raw::Failed,
+        Ok(None) => Finding::Absent,
+        Err(_) => Finding::Failed,
     }
 }
 
@@ -332,70 +296,70 @@ mod tests {
         clear_ms: 60_000,
     };
 
-    fn raw() -> impl Strategy<Value = Raw> {
+    fn finding() -> impl Strategy<Value = Finding> {
         prop_oneof![
-            Just(Raw::Absent),
-            Just(Raw::Failed),
-            Just(Raw::Holds(true)),
-            Just(Raw::Holds(false)),
+            Just(Finding::Absent),
+            Just(Finding::Failed),
+            Just(Finding::Holds(true)),
+            Just(Finding::Holds(false)),
         ]
     }
 
     #[test]
     fn a_fault_shows_at_once_and_clears_slowly() {
         let mut latch = Latch::default();
-        let mut at = |now_s: u64, raw| latch.update(raw, now_s * 1000, HOLD);
-        assert_eq!(at(0, Raw::Holds(false)), Some(Status::False));
-        assert_eq!(at(10, Raw::Holds(true)), Some(Status::True));
-        assert_eq!(at(20, Raw::Holds(false)), Some(Status::True));
-        assert_eq!(at(70, Raw::Holds(true)), Some(Status::True));
-        assert_eq!(at(80, Raw::Holds(false)), Some(Status::True));
-        assert_eq!(at(139, Raw::Holds(false)), Some(Status::True));
-        assert_eq!(at(140, Raw::Holds(false)), Some(Status::False));
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(false)), Some(Status::False));
+        assert_eq!(at(10, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(20, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(70, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(80, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(139, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(140, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
     fn a_failing_reading_keeps_the_status_for_five_minutes() {
         let mut latch = Latch::default();
-        let mut at = |now_s: u64, raw| latch.update(raw, now_s * 1000, HOLD);
-        assert_eq!(at(0, Raw::Holds(true)), Some(Status::True));
-        assert_eq!(at(10, Raw::Failed), Some(Status::True));
-        assert_eq!(at(309, Raw::Failed), Some(Status::True));
-        assert_eq!(at(310, Raw::Failed), Some(Status::Unknown));
-        assert_eq!(at(320, Raw::Holds(false)), Some(Status::False));
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(10, Finding::Failed), Some(Status::True));
+        assert_eq!(at(309, Finding::Failed), Some(Status::True));
+        assert_eq!(at(310, Finding::Failed), Some(Status::Unknown));
+        assert_eq!(at(320, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
     fn a_reading_that_never_worked_is_unknown_and_one_that_is_not_there_absent() {
         assert_eq!(
-            Latch::default().update(Raw::Failed, 0, HOLD),
+            Latch::default().update(Finding::Failed, 0, HOLD),
             Some(Status::Unknown)
         );
-        assert_eq!(Latch::default().update(Raw::Absent, 0, HOLD), None);
+        assert_eq!(Latch::default().update(Finding::Absent, 0, HOLD), None);
     }
 
     proptest! {
         #[test]
         fn what_never_crosses_never_sets(
-            raws in prop::collection::vec(raw(), 1..60), step_ms in 1_u64..120_000
+            findings in prop::collection::vec(finding(), 1..60), step_ms in 1_u64..120_000
         ) {
             let mut latch = Latch::default();
-            for (index, raw) in raws.iter().filter(|raw| **raw != Raw::Holds(true)).enumerate() {
+            for (index, finding) in findings.iter().filter(|finding| **finding != Finding::Holds(true)).enumerate() {
                 let now_ms = u64::try_from(index).unwrap() * step_ms;
-                let status = latch.update(*raw, now_ms, HOLD);
+                let status = latch.update(*finding, now_ms, HOLD);
                 prop_assert_ne!(status, Some(Status::True));
             }
         }
 
         #[test]
         fn a_status_changes_at_most_once_per_hold(
-            raws in prop::collection::vec(any::<bool>(), 1..200)
+            findings in prop::collection::vec(any::<bool>(), 1..200)
         ) {
             let mut latch = Latch::default();
             let (mut cleared_at, mut previous) = (None, None);
-            for (index, holds) in raws.iter().enumerate() {
+            for (index, holds) in findings.iter().enumerate() {
                 let now_ms = u64::try_from(index).unwrap() * 10_000;
-                let status = latch.update(Raw::Holds(*holds), now_ms, HOLD);
+                let status = latch.update(Finding::Holds(*holds), now_ms, HOLD);
                 if previous == Some(Status::True) && status == Some(Status::False) {
                     if let Some(cleared_at) = cleared_at {
                         prop_assert!(now_ms - cleared_at > HOLD.clear_ms);

@@ -9,6 +9,7 @@ pub mod capacity;
 mod addresses;
 mod zones;
 mod rates;
+mod finding;
 mod pressure;
 mod vitals;
 mod conditions;

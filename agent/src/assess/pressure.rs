@@ -6,7 +6,7 @@
 
 use nodling_protocol::ConditionKind;
 
-use super::conditions::Raw;
+use super::finding::Finding;
 use super::thresholds::{Signal, Thresholds};
 use crate::observe::memory::MemoryCgroup;
 use crate::observe::{Observation, ReadError};
@@ -42,35 +42,37 @@ impl Pressures {
         &mut self,
         observation: &Observation,
         thresholds: &Thresholds,
-    ) -> [Raw; PRESSURES.len()] {
+    ) -> [Finding; PRESSURES.len()] {
         let now_ms = observation.uptime_ms;
         let period_ms = u64::try_from(thresholds.transition_period.as_millis()).unwrap_or(u64::MAX);
-        let mut all = [Raw::Absent; PRESSURES.len()];
-        for (((_, signals), met_ms), raw) in PRESSURES.iter().zip(&mut self.met_ms).zip(&mut all) {
-            *raw = look(observation, thresholds, signals);
-            if *raw == Raw::Holds(true) {
+        let mut all = [Finding::Absent; PRESSURES.len()];
+        for (((_, signals), met_ms), finding) in
+            PRESSURES.iter().zip(&mut self.met_ms).zip(&mut all)
+        {
+            *finding = look(observation, thresholds, signals);
+            if *finding == Finding::Holds(true) {
                 *met_ms = Some(now_ms);
             }
             let is_recent = met_ms.is_some_and(|met_ms| now_ms.saturating_sub(met_ms) < period_ms);
-            if is_recent && *raw == Raw::Holds(false) {
-                *raw = Raw::Holds(true);
+            if is_recent && *finding == Finding::Holds(false) {
+                *finding = Finding::Holds(true);
             }
         }
         all
     }
 }
 
-fn look(observation: &Observation, thresholds: &Thresholds, signals: &[Signal]) -> Raw {
-    let mut raw = Raw::Absent;
+fn look(observation: &Observation, thresholds: &Thresholds, signals: &[Signal]) -> Finding {
+    let mut finding = Finding::Absent;
     for signal in signals {
         let now = match available(observation, *signal) {
-            Ok(Some(has)) => Raw::Holds(is_met(has, *signal, thresholds)),
-            Ok(None) => Raw::Absent,
-            Err(_) => Raw::Failed,
+            Ok(Some(has)) => Finding::Holds(is_met(has, *signal, thresholds)),
+            Ok(None) => Finding::Absent,
+            Err(_) => Finding::Failed,
         };
-        raw = raw.worst(now);
+        finding = finding.worst(now);
     }
-    raw
+    finding
 }
 
 fn is_met(has: Available, signal: Signal, thresholds: &Thresholds) -> bool {

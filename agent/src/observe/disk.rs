@@ -3,7 +3,7 @@
 //!
 //! Partitions are left out, and so is what is no disk: memory, images, empty drives.
 
-use procfs_core::DiskStat;
+use procfs::DiskStat;
 
 use super::Reading;
 use super::root::Root;

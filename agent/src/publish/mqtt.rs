@@ -6,7 +6,6 @@
 //! next one. A dead path shows by missing acknowledgements within 20 s.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +21,13 @@ use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError, TlsError,
 };
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use rustls::{AlertDescription, CertificateError, ClientConfig};
+use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, STABLE_AFTER};
 use super::broker::Broker;
-use super::trouble::{Trouble, one_line};
+use super::trouble::{Trouble, io_trouble, one_line, tls_trouble};
 use super::{Notice, Outbox, Sent};
 
 /// A broker keeps our session this long, which is what lets it hold the will back.
@@ -39,8 +38,9 @@ const WILL_DELAY_S: u32 = 10;
 const CONNECT_WITHIN_S: u64 = 10;
 /// No dead path goes unnoticed for longer.
 const DEAD_AFTER: Duration = Duration::from_secs(20);
-/// How often to ping where acknowledgements show a dead path: as seldom as is polite.
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(60);
+/// How often to ping where acknowledgements show a dead path: each minute of it is a quarter of a
+/// megabyte a month, and a broker that forgets us later changes nothing.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(180);
 /// Frames that may be unacknowledged; a fourth waits in the outbox, where a newer may replace it.
 const UNACKED_MAX: usize = 3;
 /// The client allocates in proportion to this.
@@ -93,6 +93,7 @@ impl Session {
         random: fn() -> u64,
     ) {
         let mut backoff = Backoff::default();
+        let mut short_lives = 0;
         for number in 1.. {
             let mut connection = Connection {
                 number,
@@ -110,10 +111,11 @@ impl Session {
                 End::Closed => return,
                 End::Lost(trouble) => trouble,
             };
-            if let Some(since) = connection.since {
-                backoff.connected_for(since.elapsed());
+            let lifetime = connection.since.map(|since| since.elapsed());
+            if let Some(lifetime) = lifetime {
+                backoff.connected_for(lifetime);
             }
-            let notice = Notice::Disconnected(trouble);
+            let notice = Notice::Disconnected(contested(&mut short_lives, lifetime, trouble));
             if notices.send(notice).await.is_err() || outbox.borrow().is_closing() {
                 return;
             }
@@ -370,7 +372,10 @@ impl Connection<'_> {
         let trouble = trouble(err);
         let is_local = self.session.broker.host.rsplit('.').next() == Some("local");
         if trouble == Trouble::Closed && self.since.is_none() {
-            Trouble::ClosedAtOnce
+            match self.session.tls {
+                Some(_) => Trouble::ClosedAtOnceTls,
+                None => Trouble::ClosedAtOnce,
+            }
         } else if trouble == Trouble::Unresolvable && is_local {
             Trouble::UnresolvableLocal
         } else {
@@ -394,6 +399,23 @@ fn keep_alive(interval: Duration) -> Duration {
         KEEP_ALIVE_MAX
     } else {
         DEAD_AFTER / 2
+    }
+}
+
+/// Mosquitto closes a connection that was taken over without a word: it shows by repetition.
+fn contested(short_lives: &mut u32, lifetime: Option<Duration>, trouble: Trouble) -> Trouble {
+    /// A broker may restart twice while it is set up.
+    const SHORT_LIVES_MAX: u32 = 2;
+    let is_short = lifetime.is_some_and(|lifetime| lifetime < STABLE_AFTER);
+    if !is_short || trouble != Trouble::Closed {
+        *short_lives = 0;
+        return trouble;
+    }
+    *short_lives = short_lives.saturating_add(1);
+    if *short_lives > SHORT_LIVES_MAX {
+        Trouble::Contested
+    } else {
+        trouble
     }
 }
 
@@ -453,62 +475,6 @@ fn state_trouble(err: &StateError) -> Trouble {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "std's error kinds grow")]
-fn io_trouble(err: &std::io::Error) -> Trouble {
-    let inner = err
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if let Some(err) = inner {
-        return tls_trouble(err);
-    }
-    match err.kind() {
-        ErrorKind::ConnectionRefused => Trouble::Refused,
-        ErrorKind::TimedOut => Trouble::TimedOut,
-        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Trouble::Unreachable,
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::UnexpectedEof => Trouble::Closed,
-        // getaddrinfo's errors carry no number of the kernel.
-        _ if err.raw_os_error().is_none() && err.to_string().contains("lookup") => {
-            Trouble::Unresolvable
-        }
-        _ => Trouble::Other(one_line(&err.to_string())),
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rustls' many errors, few of them the user's"
-)]
-fn tls_trouble(err: &rustls::Error) -> Trouble {
-    match err {
-        rustls::Error::InvalidCertificate(err) => match err {
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Trouble::WrongName
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Trouble::NotYetValid
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Trouble::Expired,
-            CertificateError::UnknownIssuer => Trouble::UnknownIssuer,
-            err => Trouble::Tls(one_line(&err.to_string())),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA => {
-                Trouble::CertificateRefused(one_line(&format!("{alert:?}")))
-            }
-            alert => Trouble::Tls(one_line(&format!("{alert:?}"))),
-        },
-        err => Trouble::Tls(one_line(&err.to_string())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -540,10 +506,15 @@ mod tests {
     }
 
     #[test]
-    fn certificate_errors_say_what_to_do() {
-        let not_yet = rustls::Error::InvalidCertificate(CertificateError::NotValidYet);
-        let err = std::io::Error::new(ErrorKind::InvalidData, not_yet);
-        assert_eq!(io_trouble(&err), Trouble::NotYetValid);
-        assert!(Trouble::NotYetValid.to_string().contains("clock"));
+    fn connections_that_keep_being_short_are_contested() {
+        let mut lives = 0;
+        let short = Some(Duration::from_secs(3));
+        let mut end = |lifetime, trouble| contested(&mut lives, lifetime, trouble);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
+        assert_eq!(end(Some(STABLE_AFTER), Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(None, Trouble::Refused), Trouble::Refused);
     }
 }

@@ -1,7 +1,11 @@
 //! What can be wrong between us and a broker, in words that say what to do about it.
 //!
-//! Only `mqtt.rs` makes these, from the client's and the kernel's errors; the text never holds
-//! more of a foreign message than one line.
+//! `mqtt.rs` makes these of the client's errors, with the kernel's and rustls' read here; the text
+//! never holds more of a foreign message than one line.
+
+use std::io::ErrorKind;
+
+use rustls::{AlertDescription, CertificateError};
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,14 +31,17 @@ pub enum Trouble {
     /// The broker hung up before it greeted.
     #[error("the broker closed the connection at once: does this port want TLS (mqtts://)?")]
     ClosedAtOnce,
+    /// The broker hung up before TLS was spoken.
+    #[error("the broker closed the connection at once: does this port want mqtt:// without s?")]
+    ClosedAtOnceTls,
     /// Frames are not acknowledged.
     #[error("the broker stopped answering")]
     Silent,
     /// User name or password are wrong.
-    #[error("the broker refuses the user name or the password (0x86)")]
+    #[error("the broker refuses us (0x86): check user name and password")]
     BadCredentials,
     /// The user may not connect.
-    #[error("the broker does not authorise this user or certificate (0x87)")]
+    #[error("the broker does not authorise us (0x87): check user name, password and certificate")]
     NotAuthorised,
     /// The user may connect and not publish.
     #[error("the broker does not let us publish on {0}: check its access control list")]
@@ -48,6 +55,12 @@ pub enum Trouble {
          Remove the file `instance` from one's state directory"
     )]
     TakenOver,
+    /// Connections end soon after they began, again and again; not every broker says why.
+    #[error(
+        "the broker closes each connection soon after it began: another agent with the same \
+         identity, from a cloned card? Then remove the file `instance` from one's state directory"
+    )]
+    Contested,
     /// Any other code of the broker.
     #[error("the broker refuses us: {0}")]
     Rejected(Box<str>),
@@ -80,6 +93,13 @@ pub enum Trouble {
     Other(Box<str>),
 }
 
+impl Trouble {
+    /// Whether a new connection is no sign that this is over.
+    pub const fn outlives_a_connection(&self) -> bool {
+        matches!(self, Self::TakenOver | Self::Contested)
+    }
+}
+
 /// The first line of a text, shortened.
 pub fn one_line(text: &str) -> Box<str> {
     /// A line that a terminal shows.
@@ -90,4 +110,75 @@ pub fn one_line(text: &str) -> Box<str> {
         .take(CHARS_MAX)
         .collect::<String>()
         .into()
+}
+
+/// What the kernel's, the resolver's or, inside of it, rustls' error means.
+#[expect(clippy::wildcard_enum_match_arm, reason = "std's error kinds grow")]
+pub(super) fn io_trouble(err: &std::io::Error) -> Trouble {
+    let inner = err
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(err) = inner {
+        return tls_trouble(err);
+    }
+    match err.kind() {
+        ErrorKind::ConnectionRefused => Trouble::Refused,
+        ErrorKind::TimedOut => Trouble::TimedOut,
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => Trouble::Unreachable,
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => Trouble::Closed,
+        // getaddrinfo's errors carry no number of the kernel.
+        _ if err.raw_os_error().is_none() && err.to_string().contains("lookup") => {
+            Trouble::Unresolvable
+        }
+        _ => Trouble::Other(one_line(&err.to_string())),
+    }
+}
+
+/// What rustls' error means.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls' many errors, few of them the user's"
+)]
+pub(super) fn tls_trouble(err: &rustls::Error) -> Trouble {
+    match err {
+        rustls::Error::InvalidCertificate(err) => match err {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Trouble::WrongName
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Trouble::NotYetValid
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Trouble::Expired,
+            CertificateError::UnknownIssuer => Trouble::UnknownIssuer,
+            err => Trouble::Tls(one_line(&err.to_string())),
+        },
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA => {
+                Trouble::CertificateRefused(one_line(&format!("{alert:?}")))
+            }
+            alert => Trouble::Tls(one_line(&format!("{alert:?}"))),
+        },
+        err => Trouble::Tls(one_line(&err.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_errors_say_what_to_do() {
+        let not_yet = rustls::Error::InvalidCertificate(CertificateError::NotValidYet);
+        let err = std::io::Error::new(ErrorKind::InvalidData, not_yet);
+        assert_eq!(io_trouble(&err), Trouble::NotYetValid);
+        assert!(Trouble::NotYetValid.to_string().contains("clock"));
+    }
 }

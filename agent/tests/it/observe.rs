@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{Config, Detail, Observation, Observer, ReadError};
-use procfs_core::{FromBufRead, FromRead};
+use procfs::{FromBufRead, FromRead};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -378,15 +378,15 @@ fn this_machine_has_memory_processors_and_a_root() {
     assert_eq!(first.fixed, second.fixed);
 }
 
-/// `procfs-core`, an independent parser, reads the same numbers.
+/// `procfs`, an independent parser, reads the same numbers.
 #[test]
-fn procfs_core_reads_the_same_memory_and_load() {
+fn procfs_reads_the_same_memory_and_load() {
     for fixture in all_fixtures() {
         let observation = observe(&fixture.path);
         let context = fixture.name();
 
         let theirs = support::read(&fixture.path, "proc/meminfo").unwrap();
-        let theirs = procfs_core::Meminfo::from_buf_read(theirs.as_slice()).unwrap();
+        let theirs = procfs::Meminfo::from_buf_read(theirs.as_slice()).unwrap();
         let ours = observation.memory.unwrap().unwrap();
         assert_eq!(ours.total_kib * 1024, theirs.mem_total, "{context}");
         assert_eq!(
@@ -402,7 +402,7 @@ fn procfs_core_reads_the_same_memory_and_load() {
         assert_eq!(ours.swap_free_kib * 1024, theirs.swap_free, "{context}");
 
         let theirs = support::read(&fixture.path, "proc/loadavg").unwrap();
-        let theirs = procfs_core::LoadAverage::from_read(theirs.as_slice()).unwrap();
+        let theirs = procfs::LoadAverage::from_read(theirs.as_slice()).unwrap();
         let ours = observation.load.unwrap().unwrap();
         assert_eq!(
             format!("{:.2}", theirs.fifteen),
@@ -417,13 +417,13 @@ fn procfs_core_reads_the_same_memory_and_load() {
 }
 
 #[test]
-fn procfs_core_reads_the_same_interfaces_and_disks() {
+fn procfs_reads_the_same_interfaces_and_disks() {
     for fixture in all_fixtures() {
         let observation = observe(&fixture.path);
         let context = fixture.name();
 
         let theirs = support::read(&fixture.path, "proc/net/dev").unwrap();
-        let theirs = procfs_core::net::InterfaceDeviceStatus::from_buf_read(theirs.as_slice());
+        let theirs = procfs::net::InterfaceDeviceStatus::from_buf_read(theirs.as_slice());
         let theirs = theirs.unwrap().0;
         let ours = observation.interfaces.unwrap().unwrap();
         assert_eq!(ours.len(), theirs.len(), "{context}");
@@ -445,7 +445,7 @@ fn procfs_core_reads_the_same_interfaces_and_disks() {
         }
 
         let theirs = support::read(&fixture.path, "proc/diskstats").unwrap();
-        let theirs = procfs_core::DiskStats::from_buf_read(theirs.as_slice())
+        let theirs = procfs::DiskStats::from_buf_read(theirs.as_slice())
             .unwrap()
             .0;
         for ours in observation.disks.unwrap().unwrap() {
@@ -464,10 +464,10 @@ fn procfs_core_reads_the_same_interfaces_and_disks() {
 }
 
 #[test]
-fn procfs_core_reads_the_same_pressure() {
+fn procfs_reads_the_same_pressure() {
     let fixture = fixture("raspberry-pi-4b/undervoltage-hot");
     let theirs = support::read(&fixture.path, "proc/pressure/memory").unwrap();
-    let theirs = procfs_core::MemoryPressure::from_buf_read(theirs.as_slice()).unwrap();
+    let theirs = procfs::MemoryPressure::from_buf_read(theirs.as_slice()).unwrap();
     let ours = observe(&fixture.path).pressure.memory.unwrap().unwrap();
     let (some, full) = (ours.some, ours.full.unwrap());
     assert_eq!(

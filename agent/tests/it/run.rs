@@ -6,9 +6,10 @@ use nodling_agent::assess::State;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{Config, Observer};
+use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::trouble::Trouble;
 use nodling_agent::publish::{Notice, Outbox, Sent};
-use nodling_agent::run::{Agent, Parts, Ports, RunError, Signal};
+use nodling_agent::run::{Agent, RunError};
 use nodling_protocol::frame::{Message, Position, encode_announce, encode_clear};
 use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Heartbeat, Instance, Kind, WillHash};
 use tokio::sync::{mpsc, watch};
@@ -351,6 +352,13 @@ async fn detail_comes_while_it_is_asked_for() {
     let detail = nodling_protocol::Detail::decode(second.message()).unwrap();
     assert_eq!(detail.cpus.len(), 4);
     assert!(detail.memory.is_some() && !detail.filesystems.is_empty());
+    for _ in 0..20 {
+        let every_s = 60;
+        double
+            .tell(session, tag, Down::SendDetail { every_s })
+            .await;
+    }
+    assert_eq!(double.next().await.at - second.at, secs(5));
     double
         .tell(session, tag, Down::SendDetail { every_s: 0 })
         .await;

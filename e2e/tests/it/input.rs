@@ -35,19 +35,7 @@ async fn garbage_is_counted_and_disturbs_nothing() -> Result<()> {
         let ask = || async { lab.metric(&metric).await };
         wait::until(&metric, LIMIT, ask, |count| *count >= 1.0).await?;
     }
-    let renewed = lab
-        .lease("pi-1")
-        .await?
-        .spec
-        .and_then(|spec| spec.renew_time);
-    let ask = || async {
-        Ok(lab
-            .lease("pi-1")
-            .await?
-            .spec
-            .and_then(|spec| spec.renew_time))
-    };
-    wait::until("beats go on", LIMIT, ask, |time| *time > renewed).await?;
+    lab.is_renewed_again("pi-1", LIMIT).await?;
     assert_eq!(lab.ready().await?.0, 200);
     let nodes = lab.kubectl().ok(&["get", "nodes", "-o", "name"]).await?;
     assert_eq!(nodes, "node/pi-1\n");

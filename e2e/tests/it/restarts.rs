@@ -38,9 +38,7 @@ async fn a_killed_gateway_forgets_nothing_a_user_said() -> Result<()> {
             "resourceVersion went back"
         );
         for name in ["pi-1", "pi-2"] {
-            let seen = lab.lease(name).await?.spec.and_then(|spec| spec.renew_time);
-            let ask = || async { Ok(lab.lease(name).await?.spec.and_then(|spec| spec.renew_time)) };
-            wait::until("beats are taken again", LIMIT, ask, |time| *time > seen).await?;
+            lab.is_renewed_again(name, LIMIT).await?;
             lab.ready_is(name, "True").await?;
         }
     }
@@ -75,12 +73,7 @@ async fn a_broker_restart_flips_nobody() -> Result<()> {
     wait::throughout("still Ready", Duration::from_secs(6), ask, are_ready).await?;
     lab.broker.restart().await?;
     for (name, transition) in ["pi-1", "pi-2"].iter().zip(transitions) {
-        let seen = lab.lease(name).await?.spec.and_then(|spec| spec.renew_time);
-        let ask = || async { Ok(lab.lease(name).await?.spec.and_then(|spec| spec.renew_time)) };
-        wait::until("beats again", Duration::from_secs(40), ask, |time| {
-            *time > seen
-        })
-        .await?;
+        lab.is_renewed_again(name, Duration::from_secs(40)).await?;
         let node = lab.ready_is(name, "True").await?;
         assert_eq!(
             condition(&node, "Ready").unwrap().last_transition_time,

@@ -164,19 +164,7 @@ async fn cordon_drain_label_and_taint_stay() -> Result<()> {
     assert_eq!(table, "node/pi-1\n");
 
     // Several beats later nothing of the user's is gone.
-    let renewed = lab
-        .lease("pi-1")
-        .await?
-        .spec
-        .and_then(|spec| spec.renew_time);
-    let ask = || async {
-        Ok(lab
-            .lease("pi-1")
-            .await?
-            .spec
-            .and_then(|spec| spec.renew_time))
-    };
-    wait::until("the Lease goes on", LIMIT, ask, |time| *time != renewed).await?;
+    lab.is_renewed_again("pi-1", LIMIT).await?;
     let node = lab.node("pi-1").await?;
     assert_eq!(node.metadata.labels.as_ref().unwrap()["room"], "attic");
     assert_eq!(node.metadata.annotations.as_ref().unwrap()["note"], "mine");

@@ -1,10 +1,10 @@
 //! Tells clients what is served: `/api`, `/apis` and below, aggregated and legacy, `/version`,
-//! and as much of OpenAPI v3 as makes kubectl leave the validation of fields to the server.
+//! and as much of `OpenAPI` v3 as makes kubectl leave the validation of fields to the server.
 
 use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
 
-use super::resources::Resource;
+use super::{object::set, resources::Resource};
 
 /// The Kubernetes whose shapes are spoken.
 const GIT_VERSION: &str = concat!("v1.34.0+nodling-", env!("CARGO_PKG_VERSION"));
@@ -18,18 +18,18 @@ pub(crate) struct Document {
     pub(crate) body: Value,
 }
 
-fn plain(body: Value) -> Option<Document> {
-    Some(Document {
+fn plain(body: Value) -> Document {
+    Document {
         content_type: "application/json".to_owned(),
         body,
-    })
+    }
 }
 
 /// Finds the document at a path, if there is one.
 pub(crate) fn document(segments: &[&str], headers: &HeaderMap) -> Option<Document> {
-    match segments {
+    let document = match segments {
         ["api"] => match aggregated_version(headers) {
-            Some(version) => Some(aggregated(version, &[""])),
+            Some(version) => aggregated(version, &[""]),
             None => plain(json!({
                 "kind": "APIVersions",
                 "versions": ["v1"],
@@ -37,7 +37,7 @@ pub(crate) fn document(segments: &[&str], headers: &HeaderMap) -> Option<Documen
             })),
         },
         ["apis"] => match aggregated_version(headers) {
-            Some(version) => Some(aggregated(version, &GROUPS)),
+            Some(version) => aggregated(version, &GROUPS),
             None => plain(json!({
                 "kind": "APIGroupList",
                 "apiVersion": "v1",
@@ -47,8 +47,8 @@ pub(crate) fn document(segments: &[&str], headers: &HeaderMap) -> Option<Documen
         ["api", "v1"] => plain(resource_list("")),
         ["apis", name] if GROUPS.contains(name) => {
             let mut group = group(name);
-            group["kind"] = "APIGroup".into();
-            group["apiVersion"] = "v1".into();
+            set(&mut group, "kind", "APIGroup");
+            set(&mut group, "apiVersion", "v1");
             plain(group)
         }
         ["apis", name, "v1"] if GROUPS.contains(name) => plain(resource_list(name)),
@@ -56,8 +56,9 @@ pub(crate) fn document(segments: &[&str], headers: &HeaderMap) -> Option<Documen
         ["openapi", "v3"] => plain(openapi_index()),
         ["openapi", "v3", "api", "v1"] => plain(openapi("")),
         ["openapi", "v3", "apis", name, "v1"] if GROUPS.contains(name) => plain(openapi(name)),
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(document)
 }
 
 fn version() -> Value {
@@ -115,10 +116,10 @@ fn resource_list(group: &str) -> Value {
             "verbs": facts.verbs,
         });
         if !facts.short_names.is_empty() {
-            entry["shortNames"] = json!(facts.short_names);
+            set(&mut entry, "shortNames", json!(facts.short_names));
         }
         if !facts.categories.is_empty() {
-            entry["categories"] = json!(facts.categories);
+            set(&mut entry, "categories", json!(facts.categories));
         }
         resources.push(entry);
         if facts.has_status {
@@ -210,17 +211,18 @@ fn aggregated_resource(resource: Resource) -> Value {
         "verbs": facts.verbs,
     });
     if !facts.short_names.is_empty() {
-        entry["shortNames"] = json!(facts.short_names);
+        set(&mut entry, "shortNames", json!(facts.short_names));
     }
     if !facts.categories.is_empty() {
-        entry["categories"] = json!(facts.categories);
+        set(&mut entry, "categories", json!(facts.categories));
     }
     if facts.has_status {
-        entry["subresources"] = json!([{
+        let status = json!([{
             "subresource": "status",
             "responseKind": kind,
             "verbs": ["get", "patch", "update"],
         }]);
+        set(&mut entry, "subresources", status);
     }
     entry
 }

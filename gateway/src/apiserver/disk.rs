@@ -1,7 +1,8 @@
-//! The store's file: one redb table, so that a commit touches as few pages as it can. Rows are
-//! `format`, `rv` (the reserved resourceVersions), `overlay` (the lazy fields) and `o/…`, one
-//! object each. After a failed write the database is closed, and opened anew by the next one:
-//! redb refuses everything after an IO error, while a full disk is often freed again.
+//! The store's file, a redb database of two tables, so that a flush touches as few pages as it
+//! can: `objects`, one row (`o/…`) each, and `meta` with `format`, `rv` (the reserved
+//! resourceVersions) and `overlay` (the lazy fields). After a failed write the database is closed,
+//! and opened anew by the next one: redb refuses everything after an IO error, while a full disk
+//! is often freed again.
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the store: it opens its one file"
@@ -23,7 +24,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
 
 use super::{memory::Key, object::Peek, overlay::Overlay, resources::Resource};
 
-const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("store");
+const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// The layout that this program writes and reads.
 const FORMAT: u64 = 1;
 /// redb's cache: all is read once, at start; writes are few and small.
@@ -126,12 +128,12 @@ impl Disk {
             let backend = CountedFile::open(&file, Arc::clone(&written))?;
             builder().create_with_backend(backend)
         });
-        let opened = Self::with_opener(path, opener)?;
+        let loaded = Self::with_opener(path, opener)?;
         // The new file's name must survive a power cut too.
         File::open(directory)
             .and_then(|handle| handle.sync_all())
             .map_err(io_error)?;
-        Ok(opened)
+        Ok(loaded)
     }
 
     /// Opens whatever `opener` gives; tests inject failing files here.
@@ -157,8 +159,9 @@ impl Disk {
         self.database.is_none()
     }
 
-    /// Commits rows and the reserved versions in one transaction, on disk when this returns.
-    pub(crate) fn write(&mut self, rows: &[Row], reserved: u64) -> Result<(), StoreError> {
+    /// Commits rows, and newly reserved versions if any, in one transaction; on disk when this
+    /// returns.
+    pub(crate) fn write(&mut self, rows: &[Row], reserved: Option<u64>) -> Result<(), StoreError> {
         let database = match self.database.take() {
             Some(database) => database,
             None => (self.opener)().map_err(|err| self.write_error(err.into()))?,
@@ -199,22 +202,25 @@ pub(crate) fn builder() -> redb::Builder {
     builder
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other errors mean the same here"
+)]
 fn open_error(path: &Path, err: DatabaseError) -> StoreError {
     let path = path.to_owned();
+    let is_damage = |kind| {
+        matches!(
+            kind,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        )
+    };
+    if matches!(err, DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::InUse { path };
+    }
+    let err = redb::Error::from(err);
     match err {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path },
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if !matches!(
-                source.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            StoreError::Io { path, source }
-        }
-        err => StoreError::Corrupt {
-            path,
-            source: Box::new(err.into()),
-        },
+        redb::Error::Io(source) if !is_damage(source.kind()) => StoreError::Io { path, source },
+        source => corrupt(&path, source),
     }
 }
 
@@ -225,33 +231,47 @@ fn corrupt(path: &Path, source: redb::Error) -> StoreError {
     }
 }
 
-fn commit(database: &Database, rows: &[Row], reserved: u64) -> Result<(), redb::Error> {
+fn commit(database: &Database, rows: &[Row], reserved: Option<u64>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(TABLE)?;
-        for (name, content) in rows {
+    for (definition, is_for_objects) in [(OBJECTS, true), (META, false)] {
+        let mut chosen = rows
+            .iter()
+            .filter(|(name, _)| is_object(name) == is_for_objects)
+            .peekable();
+        let reserved = reserved.filter(|_| !is_for_objects);
+        // A table that is not opened costs no page.
+        if chosen.peek().is_none() && reserved.is_none() {
+            continue;
+        }
+        let mut table = transaction.open_table(definition)?;
+        for (name, content) in chosen {
             match content {
                 Some(content) => table.insert(name.as_str(), content.as_ref())?,
                 None => table.remove(name.as_str())?,
             };
         }
-        table.insert("format", FORMAT.to_string().as_bytes())?;
-        table.insert("rv", reserved.to_string().as_bytes())?;
+        if let Some(reserved) = reserved {
+            table.insert("format", FORMAT.to_string().as_bytes())?;
+            table.insert("rv", reserved.to_string().as_bytes())?;
+        }
     }
     transaction.commit()?;
     Ok(())
 }
 
+fn is_object(name: &str) -> bool {
+    name.starts_with("o/")
+}
+
 fn object_rows(database: &Database) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
     let transaction = database.begin_read()?;
-    let table = match transaction.open_table(TABLE) {
+    let table = match transaction.open_table(OBJECTS) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         Err(err) => return Err(err.into()),
     };
     let mut rows = Vec::new();
-    // "o0" is the first string after all that begin with "o/".
-    for entry in table.range("o/".."o0")? {
+    for entry in table.range::<&str>(..)? {
         let (name, content) = entry?;
         rows.push((name.value().to_owned(), content.value().to_vec()));
     }
@@ -262,7 +282,7 @@ fn object_rows(database: &Database) -> Result<Vec<(String, Vec<u8>)>, redb::Erro
 fn load(database: &Database) -> Result<Result<(u64, Loaded), redb::Error>, redb::Error> {
     let transaction = database.begin_read()?;
     let mut loaded = Loaded::default();
-    let table = match transaction.open_table(TABLE) {
+    let table = match transaction.open_table(META) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Ok((FORMAT, loaded))),
         Err(err) => return Err(err.into()),

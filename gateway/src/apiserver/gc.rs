@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
+    delete::deletion,
     memory::{Change, Durability, Key, key},
     object::{Object, Peek},
     resources::{FIXED_NAMESPACES, Resource},
     store::{Refusal, Store, Write},
-    write::{complete_namespace, deletion, time, uid},
+    write::{complete_namespace, time, uid},
 };
 
 /// How long an Event is kept after it was last seen, as kube-apiserver does.
@@ -47,7 +48,7 @@ impl Store {
         let is_due = {
             let mut memory = self.memory();
             memory.events_created += 1;
-            memory.events_created % EVENTS_BETWEEN_COUNTS == 0
+            memory.events_created.is_multiple_of(EVENTS_BETWEEN_COUNTS)
         };
         if is_due {
             self.remove(self.stale_events(None)).await;

@@ -3,13 +3,14 @@
 //! the same code. It serves a closed set of resources, keeps no managedFields, runs no admission
 //! plugins and no controllers; those that matter for nodes are the gateway's own.
 
-mod status;
 mod resources;
 mod object;
+mod status;
 mod memory;
 mod overlay;
 mod disk;
 mod store;
+mod flush;
 mod request;
 mod select;
 mod decode;
@@ -19,6 +20,7 @@ mod body;
 mod table;
 mod read;
 mod write;
+mod delete;
 mod watch;
 mod discovery;
 mod gc;
@@ -54,10 +56,11 @@ pub use self::{
     store::{FlushStats, Store, StoreError, StoreMetrics, StoreOptions},
 };
 use self::{
+    delete::Deleted,
     read::Rendering,
     request::{Query, Route, Target, Verb},
     status::ApiError,
-    write::{Call, Deleted},
+    write::Call,
 };
 
 /// The largest request body, as kube-apiserver has it.
@@ -138,7 +141,11 @@ impl ApiServer {
                     }
                     Verb::Watch => watch::watch(self, &target, &query, rendering)
                         .map(|events| reply(200, ApiBody::stream(events))),
-                    _ => {
+                    Verb::Create
+                    | Verb::Delete
+                    | Verb::DeleteCollection
+                    | Verb::Patch
+                    | Verb::Update => {
                         let body = collect(&parts, verb, body).await?;
                         self.write(&parts, verb, (&target, &query, rendering), &body)
                             .await
@@ -230,7 +237,8 @@ impl ApiServer {
                 })
             });
             // Whoever holds the token may do everything.
-            review["status"] = json!({"allowed": true, "reason": "the token allows everything"});
+            let status = json!({"allowed": true, "reason": "the token allows everything"});
+            object::set(&mut review, "status", status);
             return Ok(reply(201, ApiBody::full(review.to_string())));
         }
         if parts.method != Method::GET && parts.method != Method::HEAD {

@@ -75,6 +75,11 @@ pub(crate) fn object_mut(value: &mut Value) -> &mut Map<String, Value> {
     value.as_object_mut().expect("it was made an object")
 }
 
+/// Puts a member into an object, which `value` becomes if it is none.
+pub(crate) fn set(value: &mut Value, name: &str, member: impl Into<Value>) {
+    object_mut(value).insert(name.to_owned(), member.into());
+}
+
 /// The string at `pointer`, or nothing.
 pub(crate) fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
     body.pointer(pointer)

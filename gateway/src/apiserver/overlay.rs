@@ -66,9 +66,12 @@ pub(crate) struct Beat {
     version: u64,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     renew_time: Option<String>,
-    /// Condition types by the heartbeat time they share.
-    #[serde(rename = "h", default, skip_serializing_if = "BTreeMap::is_empty")]
-    heartbeat_times: BTreeMap<String, Vec<String>>,
+    /// The heartbeat time of all conditions but those in `others`.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    heartbeat_time: Option<String>,
+    /// Condition types by another heartbeat time that they share.
+    #[serde(rename = "o", default, skip_serializing_if = "BTreeMap::is_empty")]
+    others: BTreeMap<String, Vec<String>>,
 }
 
 /// The overlay of the whole store: resource, key, fields.
@@ -95,7 +98,7 @@ fn beat(object: &Object) -> Beat {
         .pointer("/spec/renewTime")
         .and_then(Value::as_str)
         .map(str::to_owned);
-    let mut heartbeat_times: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut others: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
     for condition in conditions.into_iter().flatten() {
         let field = |name| {
@@ -105,13 +108,21 @@ fn beat(object: &Object) -> Beat {
                 .map(str::to_owned)
         };
         if let (Some(kind), Some(time)) = (field("type"), field("lastHeartbeatTime")) {
-            heartbeat_times.entry(time).or_default().push(kind);
+            others.entry(time).or_default().push(kind);
         }
+    }
+    // One writer stamps nearly all conditions at once; naming them all would double the bytes
+    // that a flush writes.
+    let most = others.iter().max_by_key(|(_, kinds)| kinds.len());
+    let heartbeat_time = most.map(|(time, _)| time.clone());
+    if let Some(time) = &heartbeat_time {
+        others.remove(time);
     }
     Beat {
         version: object.version,
         renew_time,
-        heartbeat_times,
+        heartbeat_time,
+        others,
     }
 }
 
@@ -135,15 +146,19 @@ impl Beat {
             .flatten()
             .filter_map(Value::as_object_mut)
         {
+            if !condition.contains_key("lastHeartbeatTime") {
+                continue;
+            }
             let kind = condition
                 .get("type")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            let time = self
-                .heartbeat_times
-                .iter()
-                .find(|(_, kinds)| kinds.iter().any(|known| known == kind))
-                .map(|(time, _)| time.clone());
+            let is_listed = |kinds: &Vec<String>| kinds.iter().any(|known| known == kind);
+            let other = self.others.iter().find(|(_, kinds)| is_listed(kinds));
+            let time = other
+                .map(|(time, _)| time)
+                .or(self.heartbeat_time.as_ref())
+                .cloned();
             if let Some(time) = time {
                 condition.insert("lastHeartbeatTime".into(), time.into());
             }

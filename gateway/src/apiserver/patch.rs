@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{resources::Resource, status::ApiError};
+use super::{object::object_mut, resources::Resource, status::ApiError};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -65,21 +65,20 @@ pub(crate) fn strategic(
             "a strategic merge patch must be an object",
         ));
     };
-    let target = super::object::object_mut(target);
-    merge_map(resource, &mut Vec::new(), target, patch)
+    merge_map(resource, &mut Vec::new(), object_mut(target), patch)
 }
 
 fn merge_map(
     resource: Resource,
     path: &mut Vec<String>,
     target: &mut Map<String, Value>,
-    mut patch: Map<String, Value>,
+    mut changes: Map<String, Value>,
 ) -> Result<(), ApiError> {
-    match patch.remove(DIRECTIVE) {
+    match changes.remove(DIRECTIVE) {
         None => {}
         Some(Value::String(verb)) if verb == "merge" => {}
         Some(Value::String(verb)) if verb == "replace" => {
-            *target = plain_map(patch);
+            *target = plain_map(changes);
             return Ok(());
         }
         Some(Value::String(verb)) if verb == "delete" => {
@@ -88,18 +87,18 @@ fn merge_map(
         }
         Some(other) => return Err(unknown_directive(&other)),
     }
-    if let Some(retained) = patch.remove(RETAIN_KEYS) {
+    if let Some(retained) = changes.remove(RETAIN_KEYS) {
         let retained = list(retained, RETAIN_KEYS)?;
         target.retain(|name, _| retained.iter().any(|kept| kept == name.as_str()));
     }
     let mut orders = Vec::new();
-    let names: Vec<String> = patch
+    let names: Vec<String> = changes
         .keys()
         .filter(|name| name.starts_with('$'))
         .cloned()
         .collect();
     for name in names {
-        let value = patch.remove(&name).unwrap_or_default();
+        let value = changes.remove(&name).unwrap_or_default();
         if let Some(field) = name.strip_prefix(SET_ORDER) {
             orders.push((field.to_owned(), list(value, &name)?));
         } else if let Some(field) = name.strip_prefix(DELETE_FROM) {
@@ -109,7 +108,7 @@ fn merge_map(
             }
         }
     }
-    for (name, value) in patch {
+    for (name, value) in changes {
         path.push(name.clone());
         merge_member(resource, path, target, name, value)?;
         path.pop();
@@ -141,15 +140,11 @@ fn merge_member(
         Value::Null => {
             target.remove(&name);
         }
-        Value::Object(patch) => match target.get_mut(&name) {
-            Some(Value::Object(inner)) => merge_map(resource, path, inner, patch)?,
-            _ => {
-                let mut inner = Map::new();
-                merge_map(resource, path, &mut inner, patch)?;
-                target.insert(name, Value::Object(inner));
-            }
-        },
-        Value::Array(patch) => {
+        Value::Object(changes) => {
+            let inner = target.entry(name).or_insert(Value::Null);
+            merge_map(resource, path, object_mut(inner), changes)?;
+        }
+        Value::Array(changes) => {
             let mut items = match target.remove(&name) {
                 Some(Value::Array(items)) => items,
                 _ => Vec::new(),
@@ -158,7 +153,7 @@ fn merge_member(
                 strategy_at(resource, path),
                 (resource, path),
                 &mut items,
-                patch,
+                changes,
             )?;
             target.insert(name, Value::Array(items));
         }
@@ -173,21 +168,21 @@ fn merge_list(
     strategy: Strategy,
     (resource, path): (Resource, &mut Vec<String>),
     items: &mut Vec<Value>,
-    patch: Vec<Value>,
+    changes: Vec<Value>,
 ) -> Result<(), ApiError> {
     let is_replacing = |item: &Value| {
         item.get(DIRECTIVE).and_then(Value::as_str) == Some("replace")
             && item.as_object().is_some_and(|map| map.len() == 1)
     };
-    if strategy == Strategy::Replace || patch.iter().any(is_replacing) {
-        *items = patch
+    if strategy == Strategy::Replace || changes.iter().any(is_replacing) {
+        *items = changes
             .into_iter()
             .filter(|item| !is_replacing(item))
             .map(plain)
             .collect();
         return Ok(());
     }
-    for element in patch {
+    for element in changes {
         match strategy {
             Strategy::ByKey(key) => merge_element(key, (resource, path), items, element)?,
             Strategy::Set | Strategy::Replace => {
@@ -234,15 +229,14 @@ fn merge_element(
         Some(other) => return Err(unknown_directive(&Value::from(other))),
         None => {}
     }
-    match items.iter_mut().find(|item| item.get(key) == Some(&id)) {
-        Some(Value::Object(found)) => merge_map(resource, path, found, element),
-        _ => {
-            let mut inner = Map::new();
-            merge_map(resource, path, &mut inner, element)?;
-            items.push(Value::Object(inner));
-            Ok(())
-        }
+    let found = items.iter_mut().find(|item| item.get(key) == Some(&id));
+    if let Some(Value::Object(found)) = found {
+        return merge_map(resource, path, found, element);
     }
+    let mut inner = Map::new();
+    merge_map(resource, path, &mut inner, element)?;
+    items.push(Value::Object(inner));
+    Ok(())
 }
 
 /// Puts the elements that `order` names in its order; the others stay behind what they followed.
@@ -275,7 +269,7 @@ fn plain(value: Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(plain_map(map)),
         Value::Array(items) => Value::Array(items.into_iter().map(plain).collect()),
-        scalar => scalar,
+        scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => scalar,
     }
 }
 
@@ -289,9 +283,11 @@ fn plain_map(map: Map<String, Value>) -> Map<String, Value> {
 fn list(value: Value, name: &str) -> Result<Vec<Value>, ApiError> {
     match value {
         Value::Array(items) => Ok(items),
-        _ => Err(ApiError::bad_request(format!(
-            "expected {name} to be a list"
-        ))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(ApiError::bad_request(format!(
+                "expected {name} to be a list"
+            )))
+        }
     }
 }
 

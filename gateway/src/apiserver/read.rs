@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     body::ApiBody,
-    object::Object,
+    object::{Object, set},
     request::{Format, IncludeObject, Query, Target},
     resources::Resource,
     select::Selector,
@@ -41,7 +41,7 @@ impl Rendering {
                 let version = object.peek().metadata.resource_version.to_string();
                 let metadata = json!({"resourceVersion": version});
                 let rows = vec![self.row(object)];
-                Bytes::from(self.table(metadata, rows, true).to_string())
+                Bytes::from(self.table(&metadata, &rows, true).to_string())
             }
         }
     }
@@ -49,15 +49,16 @@ impl Rendering {
     pub(crate) fn row(&self, object: &Object) -> Value {
         let body = object.to_value();
         let mut row = json!({"cells": table::cells(self.resource, &body, self.now)});
-        row["object"] = match self.include {
+        let shown = match self.include {
             IncludeObject::None => return row,
             IncludeObject::Metadata => metadata(&body),
             IncludeObject::Object => body,
         };
+        set(&mut row, "object", shown);
         row
     }
 
-    pub(crate) fn table(&self, metadata: Value, rows: Vec<Value>, has_columns: bool) -> Value {
+    pub(crate) fn table(&self, metadata: &Value, rows: &[Value], has_columns: bool) -> Value {
         let version = match self.format {
             Format::Table(version) => version,
             Format::Json | Format::Metadata => "meta.k8s.io/v1",
@@ -145,12 +146,12 @@ pub(crate) fn render_deleted(
 
 fn render(page: Page, rendering: Rendering) -> ApiBody {
     if let Format::Table(_) = rendering.format {
-        let rows = page
+        let rows: Vec<Value> = page
             .objects
             .iter()
             .map(|object| rendering.row(object))
             .collect();
-        let table = rendering.table(page.metadata, rows, true);
+        let table = rendering.table(&page.metadata, &rows, true);
         return ApiBody::full(table.to_string());
     }
     let facts = rendering.resource.facts();
@@ -234,15 +235,14 @@ fn page(store: &Store, target: &Target, query: &Query) -> Result<Page, ApiError>
         if let Some(last) = objects.last() {
             let peek = last.peek();
             let start = super::memory::key(&peek.metadata.namespace, &peek.metadata.name);
-            metadata["continue"] = Token {
+            let token = Token {
                 version,
                 start: start.into(),
-            }
-            .to_string()
-            .into();
+            };
+            set(&mut metadata, "continue", token.to_string());
         }
         if selector.is_everything() {
-            metadata["remainingItemCount"] = (counted - limit).into();
+            set(&mut metadata, "remainingItemCount", counted - limit);
         }
     }
     Ok(Page { objects, metadata })

@@ -178,17 +178,14 @@ fn decode(text: &str, plus: Plus) -> String {
                 .all(|b| b.is_ascii_hexdigit())
                 .then(|| u8::from_str_radix(two, 16).ok())?
         });
-        rest = match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                tail.get(2..).unwrap_or_default()
-            }
-            None => {
-                let is_space = first == b'+' && plus == Plus::IsSpace;
-                bytes.push(if is_space { b' ' } else { first });
-                tail
-            }
-        };
+        if let Some(byte) = escaped {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            let is_space = first == b'+' && plus == Plus::IsSpace;
+            bytes.push(if is_space { b' ' } else { first });
+            rest = tail;
+        }
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

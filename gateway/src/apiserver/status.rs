@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::resources::Resource;
+use super::{object::set, resources::Resource};
 
 /// A refusal, ready to be sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ impl ApiError {
         let causes: Vec<Value> = errors.iter().map(FieldError::cause).collect();
         error.details = json!({"name": name, "kind": facts.kind, "causes": causes});
         if !facts.group.is_empty() {
-            error.details["group"] = facts.group.into();
+            set(&mut error.details, "group", facts.group);
         }
         error
     }
@@ -299,7 +299,7 @@ impl ApiError {
             "code": self.code,
         });
         if !self.details.is_null() {
-            status["details"] = self.details.clone();
+            set(&mut status, "details", self.details.clone());
         }
         status
     }
@@ -313,15 +313,15 @@ impl ApiError {
 /// The `Status` that answers a deletion.
 pub(crate) fn deleted(resource: Resource, name: &str, uid: &str) -> Value {
     let facts = resource.facts();
-    let mut status = json!({
+    let mut details = json!({"name": name, "kind": facts.plural, "uid": uid});
+    if !facts.group.is_empty() {
+        set(&mut details, "group", facts.group);
+    }
+    json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": {"name": name, "kind": facts.plural, "uid": uid},
-    });
-    if !facts.group.is_empty() {
-        status["details"]["group"] = facts.group.into();
-    }
-    status
+        "details": details,
+    })
 }

@@ -4,7 +4,7 @@
 //! the async runtime nor other resources wait for an SD card.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -14,20 +14,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
-pub use super::disk::StoreError;
+pub use super::{disk::StoreError, flush::FlushStats};
 use super::{
     disk::{Disk, Loaded, Row, object_row},
     memory::{Batch, Change, Durability, Key, Memory},
     object::{Object, set_version},
-    overlay,
     resources::Resource,
 };
 
-/// resourceVersions reserved by one commit; renewals of ten thousand nodes take an hour for them.
+/// resourceVersions reserved by one commit; renewals of ten thousand nodes use them up in a
+/// quarter of an hour.
 const VERSIONS_PER_BLOCK: u64 = 1 << 20;
 /// Writes that may wait for the disk before more are refused.
 const QUEUE_LEN_MAX: usize = 4096;
@@ -37,17 +36,6 @@ const RECOVERY_INTERVAL: Duration = Duration::from_secs(5);
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {}
-
-/// What a flush did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlushStats {
-    /// Whole objects written or removed.
-    pub objects: usize,
-    /// Objects of which only the beat was written.
-    pub beats: usize,
-    /// Bytes handed to the file, pages and checksums included.
-    pub bytes: u64,
-}
 
 /// Figures for `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,13 +62,13 @@ pub struct Store {
 
 /// What the store and its writer thread share.
 pub(crate) struct Inner {
-    memory: Mutex<Memory>,
-    work: Condvar,
-    disk: Mutex<Disk>,
-    settled: Notify,
-    last_error: Mutex<Option<String>>,
-    bytes_written: Arc<AtomicU64>,
-    commits: AtomicU64,
+    pub(super) memory: Mutex<Memory>,
+    pub(super) work: Condvar,
+    pub(super) disk: Mutex<Disk>,
+    pub(super) settled: Notify,
+    pub(super) last_error: Mutex<Option<String>>,
+    pub(super) bytes_written: Arc<AtomicU64>,
+    pub(super) commits: AtomicU64,
 }
 
 /// A change to make, if the object is still what the caller saw.
@@ -106,7 +94,7 @@ pub(crate) enum Refusal {
     Stale,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Release builds abort on panic; a test that panicked elsewhere may go on.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -116,19 +104,15 @@ impl Store {
     pub fn open(directory: &Path, _options: StoreOptions) -> Result<Self, StoreError> {
         let bytes_written = Arc::new(AtomicU64::new(0));
         let (disk, loaded) = Disk::open(directory, &bytes_written)?;
-        Self::start(disk, loaded, bytes_written)
+        Ok(Self::start(disk, loaded, bytes_written))
     }
 
-    pub(crate) fn start(
-        mut disk: Disk,
-        loaded: Loaded,
-        bytes_written: Arc<AtomicU64>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn start(mut disk: Disk, loaded: Loaded, bytes_written: Arc<AtomicU64>) -> Self {
         let mut memory = Memory::new(loaded.reserved);
         fill(&mut memory, loaded);
         let reserved = memory.version + VERSIONS_PER_BLOCK;
         // A full disk still lets everybody read; writes are refused until it can be written.
-        let last_error = match disk.write(&[], reserved) {
+        let last_error = match disk.write(&[], Some(reserved)) {
             Ok(()) => {
                 memory.reserved = reserved;
                 None
@@ -152,10 +136,10 @@ impl Store {
             .name("store".into())
             .spawn(move || shared.commit_batches())
             .expect("a thread can be started");
-        Ok(Self {
+        Self {
             inner,
             writer: Some(writer),
-        })
+        }
     }
 
     /// The last failure to write, until a write succeeds.
@@ -352,20 +336,26 @@ impl Inner {
     }
 
     /// Commits rows, keeping the books: reservation, health, counters, and repair after a failure.
-    fn write(&self, disk: &mut Disk, mut rows: Vec<Row>) -> Result<(), StoreError> {
+    pub(super) fn write(&self, disk: &mut Disk, mut rows: Vec<Row>) -> Result<(), StoreError> {
         let repaired = if disk.is_broken() {
             self.repair(disk, &mut rows)
         } else {
             Ok(Vec::new())
         };
-        let reserved = lock(&self.memory).version + VERSIONS_PER_BLOCK;
+        let reserved = {
+            let memory = lock(&self.memory);
+            let left = memory.reserved.saturating_sub(memory.version);
+            (left < VERSIONS_PER_BLOCK / 2).then(|| memory.version + VERSIONS_PER_BLOCK)
+        };
         let outcome = repaired.and_then(|repaired| {
             disk.write(&rows, reserved)?;
             Ok(repaired)
         });
         match outcome {
             Ok(repaired) => {
-                lock(&self.memory).reserved = reserved;
+                if let Some(reserved) = reserved {
+                    lock(&self.memory).reserved = reserved;
+                }
                 for object in repaired {
                     object.set_disk_version(object.version);
                 }
@@ -385,101 +375,6 @@ impl Inner {
             }
         }
     }
-
-    /// After a failed commit nobody knows what the file holds: puts first, before `rows`, what
-    /// makes it equal to memory again. Returns the objects that are then on disk.
-    fn repair(&self, disk: &mut Disk, rows: &mut Vec<Row>) -> Result<Vec<Arc<Object>>, StoreError> {
-        let stored = disk.stored()?;
-        let memory = lock(&self.memory);
-        let mut wanted: BTreeMap<String, Arc<Object>> = BTreeMap::new();
-        for resource in Resource::ALL {
-            for (key, object) in &memory.table(resource).objects {
-                if object.disk_version() != 0 {
-                    wanted.insert(object_row(resource, key), Arc::clone(object));
-                }
-            }
-        }
-        drop(memory);
-        let mut repairs: Vec<Row> = Vec::new();
-        for (name, json) in stored {
-            match wanted.get(&name) {
-                Some(object) if version_of(&json) == object.disk_version() => {
-                    wanted.remove(&name);
-                }
-                Some(_) => {}
-                None => repairs.push((name, None)),
-            }
-        }
-        repairs.extend(
-            wanted
-                .iter()
-                .map(|(name, object)| (name.clone(), Some(object.json.clone()))),
-        );
-        rows.splice(0..0, repairs);
-        Ok(wanted.into_values().collect())
-    }
-
-    fn flush(&self) -> Result<FlushStats, StoreError> {
-        let mut disk = lock(&self.disk);
-        let mut memory = lock(&self.memory);
-        if !memory.is_unflushed && !disk.is_broken() {
-            return Ok(FlushStats::default());
-        }
-        let dirty = std::mem::take(&mut memory.dirty);
-        memory.is_unflushed = false;
-        let whole: Vec<(Row, Option<Arc<Object>>)> = dirty
-            .iter()
-            .map(|(resource, key)| {
-                let object = memory.find(*resource, key).map(Arc::clone);
-                let json: Option<Bytes> = object.as_ref().map(|object| object.json.clone());
-                ((object_row(*resource, key), json), object)
-            })
-            .collect();
-        let beating = beating(&memory, &dirty);
-        drop(memory);
-        let overlay = overlay::collect(beating.iter().map(|(r, key, object)| (*r, key, object)));
-        let (mut rows, objects): (Vec<Row>, Vec<_>) = whole.into_iter().unzip();
-        let overlay = serde_json::to_vec(&overlay).expect("an overlay always serialises");
-        rows.push(("overlay".to_owned(), Some(Bytes::from(overlay))));
-        let before = self.bytes_written.load(Ordering::Relaxed);
-        if let Err(err) = self.write(&mut disk, rows) {
-            let mut memory = lock(&self.memory);
-            memory.dirty.extend(dirty);
-            memory.is_unflushed = true;
-            drop(memory);
-            self.work.notify_one();
-            return Err(err);
-        }
-        let memory = lock(&self.memory);
-        for object in objects.iter().flatten() {
-            object.set_disk_version(object.version);
-        }
-        drop(memory);
-        let bytes = self.bytes_written.load(Ordering::Relaxed) - before;
-        Ok(FlushStats {
-            objects: objects.len(),
-            beats: beating.len(),
-            bytes,
-        })
-    }
-}
-
-/// Objects of which memory holds a newer beat than the disk's copy.
-fn beating(
-    memory: &Memory,
-    dirty: &BTreeSet<(Resource, Key)>,
-) -> Vec<(Resource, Key, Arc<Object>)> {
-    let mut beating = Vec::new();
-    for resource in [Resource::Nodes, Resource::Leases] {
-        for (key, object) in &memory.table(resource).objects {
-            let disk_version = object.disk_version();
-            let is_whole = dirty.contains(&(resource, key.clone()));
-            if disk_version != 0 && disk_version != object.version && !is_whole {
-                beating.push((resource, key.clone(), Arc::clone(object)));
-            }
-        }
-    }
-    beating
 }
 
 /// Gives a write its version and makes it a change.
@@ -521,7 +416,7 @@ fn fill(memory: &mut Memory, loaded: Loaded) {
     }
 }
 
-fn version_of(json: &[u8]) -> u64 {
+pub(super) fn version_of(json: &[u8]) -> u64 {
     let body: Value = serde_json::from_slice(json).unwrap_or_default();
     super::object::text(&body, "/metadata/resourceVersion")
         .parse()

@@ -1,19 +1,31 @@
 //! Tests of the store: what survives a power cut, a full disk, another process, a damaged file;
 //! and that versions only grow.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests damage and compare files"
+)]
 
 use std::{collections::BTreeMap, fs, sync::Arc};
 
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api,
+    api::{PostParams, WatchParams},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
     ApiServer, Credentials, Store, StoreError, StoreOptions, kubeconfig,
     object::text,
+    serve,
     testing::{FakeDisk, api_on, call, get, now, watch},
 };
 
 const NODES: &str = "/api/v1/nodes";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+const MERGE: &str = "content-type: application/merge-patch+json";
 const STRATEGIC: &str = "content-type: application/strategic-merge-patch+json";
 
 fn node(name: &str) -> Value {
@@ -305,73 +317,88 @@ fn without_beats(mut node: Value) -> Value {
     node
 }
 
-/// Plays steps against the real store and a model of it.
-async fn play(steps: Vec<Step>) {
-    let mut disk = FakeDisk::default();
-    let mut api = api_on(&disk);
-    let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
-    // What the last flush held of each node's beat: a power cut gives that, or something newer.
-    let mut flushed: BTreeMap<String, Value> = BTreeMap::new();
-    let mut newest = 0;
-    for step in steps {
+/// The real store, and what must be in it.
+struct Model {
+    disk: FakeDisk,
+    api: ApiServer,
+    nodes: BTreeMap<String, Value>,
+    /// What the last flush held of each node: a power cut gives that, or something newer.
+    flushed: BTreeMap<String, Value>,
+    newest: u64,
+}
+
+impl Model {
+    fn new() -> Self {
+        let disk = FakeDisk::default();
+        let api = api_on(&disk);
+        Self {
+            disk,
+            api,
+            nodes: BTreeMap::new(),
+            flushed: BTreeMap::new(),
+            newest: 0,
+        }
+    }
+
+    async fn play(&mut self, step: &Step) {
         let name = |index: u8| format!("pi-{index}");
-        match step {
-            Step::CreateNode(index) if !nodes.contains_key(&name(index)) => {
-                create(&api, NODES, &node(&name(index))).await;
-                let path = format!("POST {LEASES}");
-                call(&api, &path, &lease(&name(index))).await;
+        match *step {
+            Step::CreateNode(index) if !self.nodes.contains_key(&name(index)) => {
+                create(&self.api, NODES, &node(&name(index))).await;
+                call(&self.api, &format!("POST {LEASES}"), &lease(&name(index))).await;
             }
             Step::DeleteNode(index) => {
-                call(
-                    &api,
-                    &format!("DELETE {NODES}/{}", name(index)),
-                    &Value::Null,
-                )
-                .await;
+                let head = format!("DELETE {NODES}/{}", name(index));
+                call(&self.api, &head, &Value::Null).await;
             }
             Step::Label(index, value) => {
                 let head = format!("PATCH {NODES}/{}\n{STRATEGIC}", name(index));
                 let patch = json!({"metadata": {"labels": {"value": value.to_string()}}});
-                call(&api, &head, &patch).await;
+                call(&self.api, &head, &patch).await;
             }
-            Step::Beat(index, second) if nodes.contains_key(&name(index)) => {
-                beat(&api, &name(index), &format!("2026-03-01T12:00:{second}Z")).await;
+            Step::Beat(index, second) if self.nodes.contains_key(&name(index)) => {
+                beat(
+                    &self.api,
+                    &name(index),
+                    &format!("2026-03-01T12:00:{second}Z"),
+                )
+                .await;
             }
-            Step::Renew(index, second) if nodes.contains_key(&name(index)) => {
+            Step::Renew(index, second) => {
                 let time = format!("2026-03-01T12:00:{second}.000000Z");
-                let head = format!(
-                    "PATCH {LEASES}/{}\ncontent-type: application/merge-patch+json",
-                    name(index)
-                );
-                call(&api, &head, &json!({"spec": {"renewTime": time}})).await;
+                let head = format!("PATCH {LEASES}/{}\n{MERGE}", name(index));
+                call(&self.api, &head, &json!({"spec": {"renewTime": time}})).await;
             }
             Step::Flush => {
-                api.store().flush().unwrap();
-                flushed = nodes.clone();
+                self.api.store().flush().unwrap();
+                self.flushed = self.nodes.clone();
             }
-            Step::PowerCut => {
-                disk = disk.after_power_cut();
-                api = api_on(&disk);
-                let (_, list) = get(&api, NODES).await;
-                assert!(version(&list) > newest, "versions went back");
-                for item in list["items"].as_array().unwrap() {
-                    let name = text(item, "/metadata/name");
-                    assert!(version(item) <= newest);
-                    if let Some(flushed) = flushed.get(name)
-                        && flushed["metadata"]["uid"] == item["metadata"]["uid"]
-                    {
-                        assert!(version(item) >= version(flushed), "a flushed beat is lost");
-                    }
-                }
-            }
-            Step::CreateNode(_) | Step::Beat(..) | Step::Renew(..) => {}
+            Step::PowerCut => self.cut_power().await,
+            Step::CreateNode(_) | Step::Beat(..) => {}
         }
-        let (_, list) = get(&api, NODES).await;
-        let items = list["items"].as_array().unwrap().clone();
-        let seen: BTreeMap<String, Value> = items
-            .into_iter()
-            .map(|item| (text(&item, "/metadata/name").to_owned(), item))
-            .collect();
+        self.compare(step).await;
+    }
+
+    async fn cut_power(&mut self) {
+        self.disk = self.disk.after_power_cut();
+        self.api = api_on(&self.disk);
+        let (_, list) = get(&self.api, NODES).await;
+        assert!(version(&list) > self.newest, "versions went back");
+        for item in list["items"].as_array().unwrap() {
+            assert!(version(item) <= self.newest);
+            let flushed = self.flushed.get(text(item, "/metadata/name"));
+            let is_same = |flushed: &&Value| flushed["metadata"]["uid"] == item["metadata"]["uid"];
+            if let Some(flushed) = flushed.filter(is_same) {
+                assert!(version(item) >= version(flushed), "a flushed beat is lost");
+            }
+        }
+    }
+
+    async fn compare(&mut self, step: &Step) {
+        let (_, list) = get(&self.api, NODES).await;
+        let items = list["items"].as_array().unwrap().iter();
+        let name = |item: &Value| text(item, "/metadata/name").to_owned();
+        let seen: BTreeMap<String, Value> = items.map(|item| (name(item), item.clone())).collect();
         if matches!(
             step,
             Step::PowerCut | Step::Flush | Step::Beat(..) | Step::Renew(..)
@@ -379,11 +406,11 @@ async fn play(steps: Vec<Step>) {
             let plain = |nodes: &BTreeMap<String, Value>| -> Vec<Value> {
                 nodes.values().cloned().map(without_beats).collect()
             };
-            assert_eq!(plain(&seen), plain(&nodes), "after {step:?}");
+            assert_eq!(plain(&seen), plain(&self.nodes), "after {step:?}");
         }
-        nodes = seen;
-        assert!(version(&list) >= newest);
-        newest = version(&list);
+        self.nodes = seen;
+        assert!(version(&list) >= self.newest);
+        self.newest = version(&list);
     }
 }
 
@@ -394,7 +421,12 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..40),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(play(steps));
+        runtime.block_on(async {
+            let mut model = Model::new();
+            for step in &steps {
+                model.play(step).await;
+            }
+        });
     }
 }
 
@@ -422,4 +454,102 @@ fn credentials_are_made_once_and_the_certificate_again_for_a_new_name() {
         (other.token(), other.ca_certificate())
     );
     other.tls().unwrap();
+}
+
+async fn client(config: &str) -> kube::Client {
+    let config = kube::config::Kubeconfig::from_yaml(config).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options)
+        .await
+        .unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+#[tokio::test]
+async fn over_tls_only_the_token_opens_and_shutdown_ends_watches() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = Credentials::load_or_create(directory.path(), &[], now()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let api = api_on(&FakeDisk::default());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let token = credentials.token().to_owned();
+    let server = tokio::spawn(serve(
+        listener,
+        api,
+        credentials.tls().unwrap(),
+        token,
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    let config = kubeconfig(&credentials, &url);
+    let known: Api<Node> = Api::all(client(&config).await);
+    let node: Node = serde_json::from_value(node("pi-1")).unwrap();
+    known.create(&PostParams::default(), &node).await.unwrap();
+    let stranger = config.replace(credentials.token(), "guess");
+    let err = Api::<Node>::all(client(&stranger).await)
+        .get("pi-1")
+        .await
+        .unwrap_err();
+    assert!(matches!(err, kube::Error::Api(status) if status.code == 401));
+    let mut events = known
+        .watch(&WatchParams::default(), "0")
+        .await
+        .unwrap()
+        .boxed();
+    assert!(events.try_next().await.unwrap().is_some());
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert!(
+        !matches!(events.try_next().await, Ok(Some(_))),
+        "the watch goes on"
+    );
+}
+
+#[tokio::test]
+async fn fifty_idle_nodes_write_at_most_twenty_megabytes_a_day() {
+    const FLUSHES_PER_DAY: u64 = 24 * 60 / 5;
+    const FLUSHES: u64 = 6;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+    let api = ApiServer::new(Arc::new(store), now);
+    let kinds = "Ready MemoryPressure DiskPressure PIDPressure OutOfDisk NetworkUnavailable \
+                 UnderVoltage Throttled ThermalPressure ReadOnlyFilesystem StorageWorn \
+                 ClockUnsynchronized CPUPressure IOPressure";
+    let conditions = |time: &str| -> Vec<Value> {
+        let kinds = kinds.split_whitespace();
+        kinds
+            .map(|kind| json!({"type": kind, "status": "False", "lastHeartbeatTime": time}))
+            .collect()
+    };
+    for index in 0..50 {
+        let mut node = node(&format!("pi-{index}"));
+        node["status"]["conditions"] = conditions("2026-03-01T12:00:00Z").into();
+        create(&api, NODES, &node).await;
+        create(&api, LEASES, &lease(&format!("pi-{index}"))).await;
+    }
+    api.store().flush().unwrap();
+    let before = api.store().metrics();
+    for minute in 1..=FLUSHES {
+        for index in 0..50 {
+            let name = format!("pi-{index}");
+            renew(
+                &api,
+                &name,
+                &format!("2026-03-01T12:{minute:02}:{index:02}.000000Z"),
+            )
+            .await;
+            let time = format!("2026-03-01T12:{minute:02}:{index:02}Z");
+            let patch = json!({"status": {"conditions": conditions(&time)}});
+            let head = format!("PATCH {NODES}/{name}/status\n{STRATEGIC}");
+            assert_eq!(call(&api, &head, &patch).await.0, 200);
+        }
+        assert_eq!(api.store().flush().unwrap().beats, 100);
+    }
+    let after = api.store().metrics();
+    assert_eq!(after.commits - before.commits, FLUSHES);
+    let per_day = (after.bytes_written - before.bytes_written) / FLUSHES * FLUSHES_PER_DAY;
+    // Twenty are allowed; what changes for good must find room too.
+    assert!(per_day <= 12_000_000, "{per_day} bytes a day");
 }

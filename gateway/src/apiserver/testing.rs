@@ -62,7 +62,7 @@ impl FakeDisk {
         let disk = self.clone();
         let opener = Box::new(move || builder().create_with_backend(disk.clone()));
         let (disk, loaded) = Disk::with_opener("fake/state.redb".into(), opener)?;
-        Store::start(disk, loaded, Arc::new(AtomicU64::new(0)))
+        Ok(Store::start(disk, loaded, Arc::new(AtomicU64::new(0))))
     }
 }
 

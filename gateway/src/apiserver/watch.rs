@@ -176,7 +176,7 @@ impl Watch {
                 "resourceVersion": self.version.to_string(),
                 "annotations": {"k8s.io/initial-events-end": "true"},
             });
-            piece.put_slice(&self.bookmark_event(metadata));
+            piece.put_slice(&self.bookmark_event(&metadata));
         }
         (!piece.is_empty()).then(|| piece.freeze())
     }
@@ -213,7 +213,9 @@ impl Watch {
                 self.rendering.now = self.api.now();
                 let metadata = json!({"resourceVersion": object.version.to_string()});
                 let rows = vec![self.rendering.row(object)];
-                let table = self.rendering.table(metadata, rows, !self.has_sent_columns);
+                let table = self
+                    .rendering
+                    .table(&metadata, &rows, !self.has_sent_columns);
                 self.has_sent_columns = true;
                 piece.put_slice(table.to_string().as_bytes());
             }
@@ -250,10 +252,10 @@ impl Watch {
                 .max(memory.visible_version(self.rendering.resource));
         }
         drop(memory);
-        Some(self.bookmark_event(json!({"resourceVersion": self.version.to_string()})))
+        Some(self.bookmark_event(&json!({"resourceVersion": self.version.to_string()})))
     }
 
-    fn bookmark_event(&self, metadata: Value) -> Bytes {
+    fn bookmark_event(&self, metadata: &Value) -> Bytes {
         let object = match self.rendering.format {
             Format::Json => json!({
                 "kind": self.rendering.resource.facts().kind,
@@ -265,7 +267,7 @@ impl Watch {
                 "apiVersion": "meta.k8s.io/v1",
                 "metadata": metadata,
             }),
-            Format::Table(_) => self.rendering.table(metadata, Vec::new(), false),
+            Format::Table(_) => self.rendering.table(metadata, &[], false),
         };
         event("BOOKMARK", &object)
     }

@@ -1,4 +1,4 @@
-//! The verbs that change objects: create, update, patch, delete, deletecollection. Each reads
+//! The verbs that change objects: create, update, patch. Each reads
 //! the present object, computes the next one without holding a lock, and commits it if nobody
 //! was faster; what the caller owns (spec or status) replaces, the rest is kept.
 
@@ -14,16 +14,15 @@ use super::{
     object::{Object, metadata_mut, object_mut, text},
     overlay::classify,
     patch,
-    request::{Query, Target, dry_run},
-    resources::{FIXED_NAMESPACES, Resource},
-    select::Selector,
-    status::{self, ApiError},
+    request::{Query, Target},
+    resources::Resource,
+    status::ApiError,
     store::{Refusal, Write, show},
     validate::validate,
 };
 
 /// How often a change is computed anew because somebody else was faster.
-const ATTEMPTS_MAX: usize = 64;
+pub(super) const ATTEMPTS_MAX: usize = 64;
 const PATCH_TYPES: &str = "application/strategic-merge-patch+json, application/merge-patch+json";
 
 /// What a verb did.
@@ -32,15 +31,6 @@ pub(crate) struct Written {
     pub(crate) object: Arc<Object>,
     /// Unknown fields that were dropped.
     pub(crate) warnings: Vec<String>,
-}
-
-/// What deletion did.
-#[derive(Debug)]
-pub(crate) enum Deleted {
-    /// Finalizers hold the object back.
-    Held(Arc<Object>),
-    /// It is gone; this is the `Status` to send.
-    Gone(Value),
 }
 
 /// One request to change something.
@@ -56,19 +46,19 @@ pub(crate) fn time(now: Timestamp) -> String {
 }
 
 impl Call<'_> {
-    fn resource(&self) -> Resource {
+    pub(super) fn resource(&self) -> Resource {
         self.target.resource
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.target.name.as_deref().unwrap_or_default()
     }
 
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         key(&self.target.namespace, self.name())
     }
 
-    fn current(&self) -> Result<Arc<Object>, ApiError> {
+    pub(super) fn current(&self) -> Result<Arc<Object>, ApiError> {
         let found = self.api.store().find(self.resource(), &self.key());
         found.ok_or_else(|| ApiError::not_found(self.resource(), self.name()))
     }
@@ -76,8 +66,7 @@ impl Call<'_> {
     pub(crate) async fn create(&self, body: &[u8]) -> Result<Written, ApiError> {
         let is_dry = self.query.is_dry_run()?;
         let validation = self.query.field_validation()?;
-        let (mut new, warnings) =
-            decode::normalise(self.resource(), decode::parse(body)?, validation)?;
+        let (mut new, warnings) = decode::decode(self.resource(), body, validation)?;
         self.prepare_new(&mut new)?;
         let stem = match text(&new, "/metadata/name") {
             "" => text(&new, "/metadata/generateName").to_owned(),
@@ -102,9 +91,9 @@ impl Call<'_> {
                 continue;
             }
             let body = new.clone();
-            match self.commit(None, key, body, (durability, is_dry)).await? {
-                Some(object) => return Ok(Written { object, warnings }),
-                None => continue,
+            let how = (durability, is_dry);
+            if let Some(object) = self.commit(None, key, body, how).await? {
+                return Ok(Written { object, warnings });
             }
         }
         Err(ApiError::too_many_requests())
@@ -188,8 +177,7 @@ impl Call<'_> {
     pub(crate) async fn update(&self, body: &[u8]) -> Result<Written, ApiError> {
         let is_dry = self.query.is_dry_run()?;
         let validation = self.query.field_validation()?;
-        let given = decode::parse(body)?;
-        let (new, warnings) = decode::normalise(self.resource(), given, validation)?;
+        let (new, warnings) = decode::decode(self.resource(), body, validation)?;
         for _ in 0..ATTEMPTS_MAX {
             let current = self.current()?;
             if let Some(object) = self.replace(current, None, new.clone(), is_dry).await? {
@@ -329,7 +317,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         expected: Option<Arc<Object>>,
         key: Key,
@@ -358,7 +346,10 @@ impl Call<'_> {
         Ok(objects.and_then(|objects| objects.into_iter().next()))
     }
 
-    async fn settle(&self, writes: Vec<Write>) -> Result<Option<Vec<Arc<Object>>>, ApiError> {
+    pub(super) async fn settle(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Option<Vec<Arc<Object>>>, ApiError> {
         match self.api.store().commit(writes).await {
             Ok(objects) => Ok(Some(objects)),
             Err(Refusal::Stale) => Ok(None),
@@ -366,188 +357,6 @@ impl Call<'_> {
             Err(Refusal::Disk(reason)) => Err(ApiError::internal(&reason)),
         }
     }
-
-    pub(crate) async fn delete(&self, body: &[u8]) -> Result<Deleted, ApiError> {
-        let options = if body.is_empty() {
-            Value::Null
-        } else {
-            decode::parse(body)?
-        };
-        let is_dry = self.query.is_dry_run()? || is_dry_run(&options)?;
-        let (resource, name) = (self.resource(), self.name());
-        if resource == Resource::Namespaces && FIXED_NAMESPACES.contains(&name) {
-            let why = "this namespace may not be deleted";
-            return Err(ApiError::forbidden(resource, name, why));
-        }
-        for _ in 0..ATTEMPTS_MAX {
-            let current = self.current()?;
-            let mut old = current.to_value();
-            self.check_preconditions(&options, &old)?;
-            let uid = text(&old, "/metadata/uid").to_owned();
-            let gone = || Deleted::Gone(status::deleted(resource, name, &uid));
-            if is_dry {
-                return Ok(gone());
-            }
-            let is_held = old.pointer("/metadata/finalizers").is_some();
-            if !is_held {
-                if self.remove(current, old).await?.is_some() {
-                    return Ok(gone());
-                }
-                continue;
-            }
-            if old.pointer("/metadata/deletionTimestamp").is_some() {
-                return Ok(Deleted::Held(current));
-            }
-            let now = time(self.api.now());
-            let metadata = metadata_mut(&mut old);
-            metadata.insert("deletionTimestamp".into(), now.into());
-            metadata.insert("deletionGracePeriodSeconds".into(), 0.into());
-            let how = (Durability::Immediate, false);
-            if let Some(object) = self.commit(Some(current), self.key(), old, how).await? {
-                return Ok(Deleted::Held(object));
-            }
-        }
-        Err(ApiError::modified_meanwhile(resource, name))
-    }
-
-    fn check_preconditions(&self, options: &Value, old: &Value) -> Result<(), ApiError> {
-        for (field, what) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
-            let wanted = text(options, &format!("/preconditions/{field}"));
-            let found = text(old, &format!("/metadata/{field}"));
-            if !wanted.is_empty() && wanted != found {
-                let detail = format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object \
-                     meta: {found}"
-                );
-                return Err(ApiError::conflict(self.resource(), self.name(), &detail));
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes an object and what belongs to it; `None` if somebody else was faster.
-    async fn remove(
-        &self,
-        current: Arc<Object>,
-        old: Value,
-    ) -> Result<Option<(Arc<Object>, usize)>, ApiError> {
-        let resource = self.resource();
-        let uid = text(&old, "/metadata/uid").to_owned();
-        let durability = match resource {
-            Resource::Events => Durability::Whole,
-            _ => Durability::Immediate,
-        };
-        let mut writes = vec![Write {
-            resource,
-            key: self.key(),
-            expected: Some(current),
-            body: old,
-            durability,
-            is_deletion: true,
-        }];
-        match resource {
-            Resource::Nodes => writes.extend(self.lease_of(&uid)),
-            Resource::Namespaces => writes.extend(self.content_of(self.name())),
-            Resource::Events | Resource::Leases | Resource::Pods => {}
-        }
-        let count = writes.len();
-        let objects = self.settle(writes).await?;
-        Ok(objects.and_then(|objects| Some((objects.into_iter().next()?, count))))
-    }
-
-    /// The Lease that belongs to this node: it goes with it.
-    fn lease_of(&self, uid: &str) -> Option<Write> {
-        let key = key("kube-node-lease", self.name());
-        let lease = self.api.store().find(Resource::Leases, &key)?;
-        let is_owned = lease
-            .peek()
-            .metadata
-            .owner_references
-            .iter()
-            .any(|owner| owner.uid == uid);
-        is_owned.then(|| deletion(Resource::Leases, key, lease, Durability::Immediate))
-    }
-
-    fn content_of(&self, namespace: &str) -> Vec<Write> {
-        let memory = self.api.store().memory();
-        let prefix = format!("{namespace}/");
-        let mut writes = Vec::new();
-        for resource in [Resource::Events, Resource::Leases] {
-            for (key, object) in &memory.table(resource).objects {
-                if key.starts_with(&prefix) {
-                    let object = Arc::clone(object);
-                    writes.push(deletion(
-                        resource,
-                        key.clone(),
-                        object,
-                        Durability::Immediate,
-                    ));
-                }
-            }
-        }
-        writes
-    }
-
-    /// Deletes everything that the selectors match; returns what was deleted.
-    pub(crate) async fn delete_collection(
-        &self,
-        body: &[u8],
-    ) -> Result<Vec<Arc<Object>>, ApiError> {
-        let options = if body.is_empty() {
-            Value::Null
-        } else {
-            decode::parse(body)?
-        };
-        let is_dry = self.query.is_dry_run()? || is_dry_run(&options)?;
-        let labels = self.query.text("labelSelector");
-        let fields = self.query.text("fieldSelector");
-        let selector = Selector::parse(self.resource(), labels, fields)?;
-        let found = super::read::collect(self.api.store(), self.target, "").0;
-        let mut deleted = Vec::new();
-        for object in found.into_iter().filter(|object| selector.matches(object)) {
-            let peek = object.peek();
-            let target = Target {
-                name: Some(peek.metadata.name.to_string()),
-                namespace: peek.metadata.namespace.to_string(),
-                ..self.target.clone()
-            };
-            let call = Call {
-                target: &target,
-                ..*self
-            };
-            if !is_dry {
-                match Box::pin(call.delete(&[])).await {
-                    Err(err) if err.code != 404 => return Err(err),
-                    _ => {}
-                }
-            }
-            deleted.push(Arc::clone(&object));
-        }
-        Ok(deleted)
-    }
-}
-
-/// The removal of an object as it is now.
-pub(crate) fn deletion(
-    resource: Resource,
-    key: Key,
-    object: Arc<Object>,
-    durability: Durability,
-) -> Write {
-    let body = object.to_value();
-    Write {
-        resource,
-        key,
-        expected: Some(object),
-        body,
-        durability,
-        is_deletion: true,
-    }
-}
-
-fn is_dry_run(options: &Value) -> Result<bool, ApiError> {
-    let values = options.get("dryRun").and_then(Value::as_array);
-    dry_run(values.into_iter().flatten().filter_map(Value::as_str))
 }
 
 /// What kube-apiserver adds to every namespace.

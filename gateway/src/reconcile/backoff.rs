@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Failure;
 use crate::clock::Moment;
 
-/// SplitMix64: enough to spread retries, of no use for secrets.
+/// `SplitMix64`: enough to spread retries, of no use for secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Jitter(u64);
 
@@ -67,11 +67,13 @@ impl Backoff {
         };
         let doubled = first_ms << self.failures.min(16);
         let delay = jitter.around(Duration::from_millis(doubled.min(max_ms)));
-        let delay = match failure {
-            Failure::TooManyRequests {
-                retry_after: Some(least),
-            } => delay.max(least),
-            _ => delay,
+        let delay = if let Failure::TooManyRequests {
+            retry_after: Some(least),
+        } = failure
+        {
+            delay.max(least)
+        } else {
+            delay
         };
         self.failures = self.failures.saturating_add(1);
         self.until = now + delay;

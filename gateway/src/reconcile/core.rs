@@ -8,105 +8,47 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::BinaryHeap;
 
-use jiff::Timestamp;
-use nodling_protocol::frame::{Message, Position, encode_clear};
-use nodling_protocol::{ConditionKind, Down, NodeName};
+use nodling_protocol::{Down, NodeName};
 
 use super::backoff::Jitter;
-use super::events::News;
-use super::kube::{Kube, Lane, is_older};
+use super::kube::Kube;
 use super::lifecycle::Evictions;
-use super::node::owner_instance;
 use super::plan::Plan;
-use super::{Action, Failure, Outcome, Write, Written};
+use super::{Action, Outcome, Settings};
 use crate::clock::{Moment, Now};
 use crate::decode::Report;
-use crate::roster::{Folded, Note, Roster};
-use crate::seen::{Collection, SeenChange, SeenLease, SeenNode, digest};
+use crate::roster::{Folded, Roster};
+use crate::seen::{Collection, SeenChange, SeenLease, SeenNode};
 
 /// How often the wall clock is looked at while it cannot be believed.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who judges silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lifecycle {
-    /// kube-controller-manager: the gateway merely stops renewing Leases.
-    Cluster,
-    /// The gateway, for every Node of its embedded API.
-    Embedded,
-}
-
-/// What the gateway's configuration decides about Nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The fleet's name.
-    pub fleet: Box<str>,
-    /// Whether Nodes are created, or only those patched that are there.
-    pub register_node: bool,
-    /// Who judges silence.
-    pub lifecycle: Lifecycle,
-    /// A node that is silent for longer is lost.
-    pub grace: Duration,
-    /// The same for a Node that never had a Ready condition.
-    pub startup_grace: Duration,
-    /// Whether a will makes a node `NotReady` at once instead of after the grace.
-    pub fail_fast: bool,
-    /// Conditions that are not written, whatever the boards say.
-    pub withheld: Box<[ConditionKind]>,
-    /// No more nodes than this are kept.
-    pub nodes_max: usize,
-    /// Where jitter starts; random per process.
-    pub seed: u64,
-}
-
-impl Settings {
-    /// More nodes than this are never allowed.
-    pub const NODES_HARD_MAX: usize = 50_000;
-
-    /// A board without a Node is forgotten when it was silent for this long.
-    pub(super) fn forget_after(&self) -> Duration {
-        Duration::from_secs(3600).max(self.grace)
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            fleet: "home".into(),
-            register_node: true,
-            lifecycle: Lifecycle::Embedded,
-            grace: Duration::from_secs(40),
-            startup_grace: Duration::from_secs(60),
-            fail_fast: false,
-            withheld: Box::default(),
-            nodes_max: 10_000,
-            seed: 0,
-        }
-    }
-}
-
 /// The gateway's whole state.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that hold independently"
+)]
 pub struct Core {
-    settings: Settings,
-    roster: Roster,
+    pub(super) settings: Settings,
+    pub(super) roster: Roster,
     /// By the roster's index.
-    kubes: Vec<Kube>,
-    deadlines: BinaryHeap<Reverse<(Moment, usize)>>,
-    evictions: Evictions,
-    jitter: Jitter,
-    has_nodes: bool,
-    has_leases: bool,
-    has_broker: bool,
-    has_wall: bool,
-    latest: Moment,
-    down_sequence: u64,
+    pub(super) kubes: Vec<Kube>,
+    pub(super) deadlines: BinaryHeap<Reverse<(Moment, usize)>>,
+    pub(super) evictions: Evictions,
+    pub(super) jitter: Jitter,
+    pub(super) has_nodes: bool,
+    pub(super) has_leases: bool,
+    pub(super) has_broker: bool,
+    pub(super) has_wall: bool,
+    pub(super) latest: Moment,
+    pub(super) down_sequence: u64,
 }
 
 impl Core {
     /// An empty roster that has seen nothing of Kubernetes.
     pub fn new(settings: Settings, now: Now) -> Self {
-        let nodes_max = settings.nodes_max.min(Settings::NODES_HARD_MAX);
+        let nodes_max = settings.nodes_max.min(Roster::NODES_HARD_MAX);
         Self {
             roster: Roster::new(settings.grace, nodes_max, now.moment),
             jitter: Jitter::new(settings.seed),
@@ -290,7 +232,7 @@ impl Core {
     }
 
     /// The slot of a name, made if need be.
-    fn slot(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn slot(&mut self, name: &str) -> Option<usize> {
         if name.is_empty() {
             return None;
         }
@@ -299,7 +241,7 @@ impl Core {
         Some(index)
     }
 
-    fn grow(&mut self, index: usize) {
+    pub(super) fn grow(&mut self, index: usize) {
         if index >= self.kubes.len() {
             self.kubes.resize_with(index + 1, Kube::default);
         }
@@ -316,282 +258,7 @@ impl Core {
         !kube.is_settled || is_lease_due
     }
 
-    fn down(&mut self, node: &str, position: Position, down: Down) -> Option<Action> {
-        self.down_sequence += 1;
-        let position = Position {
-            sequence: self.down_sequence,
-            ..position
-        };
-        let mut buffer = [0; 64];
-        let len = encode_clear(&mut buffer, position, Message::Down(down)).ok()?;
-        Some(Action::Down {
-            node: node.into(),
-            frame: buffer.get(..len)?.into(),
-        })
-    }
-
-    /// Tells the board whether its Node takes new work.
-    fn tell_board(&mut self, index: usize, actions: &mut Vec<Action>) {
-        let seen = self.kubes.get(index).and_then(|kube| kube.seen.as_deref());
-        let member = self.roster.get(index);
-        let claim = member.and_then(|member| member.claim());
-        let (Some(seen), Some(claim)) = (seen, claim) else {
-            return;
-        };
-        let position = Position {
-            tag: claim.instance.tag(),
-            session: claim.session,
-            sequence: 0,
-        };
-        let (name, down) = (
-            seen.name.clone(),
-            Down::Unschedulable(seen.is_unschedulable),
-        );
-        let down = self.down(&name, position, down);
-        actions.extend(down);
-    }
-
-    fn note(&mut self, now: Now, index: usize, note: &Note, actions: &mut Vec<Action>) {
-        self.grow(index);
-        let name = self.roster.get(index).map_or("", |member| member.name());
-        let at = |moment: Moment| {
-            let ago = jiff::SignedDuration::try_from(now.moment.since(moment)).unwrap_or_default();
-            now.wall.and_then(|wall| wall.checked_sub(ago).ok())
-        };
-        let time =
-            |moment| at(moment).map_or_else(|| "?".to_owned(), |at: Timestamp| format!("{at:.0}"));
-        let news = match note {
-            Note::Started => News::normal("Starting", "Starting nodling-agent.".to_owned()),
-            Note::Duplicate {
-                holder,
-                heard,
-                claimant,
-            } => {
-                let heard = heard.map_or_else(
-                    || "known from the Node's annotation".to_owned(),
-                    |(first, last)| format!("heard from {} to {}", time(first), time(last)),
-                );
-                let message = format!(
-                    "instance {claimant} claims the name {name}, which instance {holder} holds \
-                     ({heard}); give one of the two boards another node name, or stop the one \
-                     that is to go"
-                );
-                News {
-                    key: Some(digest(&(holder.0, claimant.0))),
-                    ..News::warning("DuplicateNode", message)
-                }
-            }
-            Note::Cloned { instance, other } => {
-                let message = format!(
-                    "instance {instance} runs on two boards (here and as {other}): a card was \
-                     copied; delete the agent's state directory on one of them"
-                );
-                News::warning("ClonedCard", message)
-            }
-        };
-        let is_started = *note == Note::Started;
-        if let Some(kube) = self.kubes.get_mut(index)
-            && kube.untold.len() < 8
-        {
-            let is_new = !kube.untold.iter().any(|old| old.reason == news.reason);
-            // Until the Node has a uid, once is enough.
-            if is_new || kube.seen.is_some() {
-                kube.untold.push(news);
-            }
-        }
-        let is_cordoned = self
-            .kubes
-            .get(index)
-            .and_then(|kube| kube.seen.as_deref())
-            .is_some_and(|seen| seen.is_unschedulable);
-        if is_started && is_cordoned {
-            self.tell_board(index, actions);
-        }
-    }
-
-    fn see_node(&mut self, now: Now, node: Box<SeenNode>, actions: &mut Vec<Action>) {
-        let Some(index) = self.slot(&node.name) else {
-            return;
-        };
-        let Some(kube) = self.kubes.get_mut(index) else {
-            return;
-        };
-        kube.is_listed = true;
-        let old = kube.seen.take();
-        if let Some(old) = &old
-            && old.uid == node.uid
-            && is_older(&node.resource_version, &old.resource_version)
-        {
-            kube.seen = Some(old.clone());
-            return;
-        }
-        let ready = |node: &SeenNode| {
-            let ready = node.known(ConditionKind::Ready);
-            ready.and_then(|ready| ready.heartbeat)
-        };
-        let is_first = old.as_ref().is_none_or(|old| old.uid != node.uid);
-        if is_first || old.as_deref().and_then(ready) != ready(&node) {
-            kube.sign = now.moment;
-        }
-        let name = &node.name;
-        if is_first && self.has_nodes && self.settings.lifecycle == Lifecycle::Embedded {
-            let message = format!("Node {name} event: Registered Node {name} in Controller");
-            kube.untold.push(News::normal("RegisteredNode", message));
-        }
-        let is_cordon_changed = old.as_ref().map_or(node.is_unschedulable, |old| {
-            old.is_unschedulable != node.is_unschedulable
-        });
-        if is_cordon_changed && old.is_some() {
-            let reason = if node.is_unschedulable {
-                "NodeNotSchedulable"
-            } else {
-                "NodeSchedulable"
-            };
-            let severity = super::events::Severity::Normal;
-            kube.untold
-                .push(News::status(severity, name, reason.into()));
-        }
-        let grace = self.settings.grace;
-        let pair = (old.as_deref(), Some(&*node));
-        let is_turned = self.evictions.replace(pair, grace, now.moment);
-        let owner = node.owner.as_deref();
-        let owner = owner.and_then(|owner| owner_instance(&self.settings, owner));
-        kube.seen = Some(node);
-        kube.is_gone = false;
-        self.roster.reserve(index, owner, now.moment);
-        if is_cordon_changed {
-            self.tell_board(index, actions);
-        }
-        self.reconcile(now, index, actions);
-        if is_turned {
-            self.schedule_all(now.moment);
-        }
-    }
-
-    fn lose_node(&mut self, now: Now, name: &str, actions: &mut Vec<Action>) {
-        let Some(index) = self.roster.index(name) else {
-            return;
-        };
-        let Some(kube) = self.kubes.get_mut(index) else {
-            return;
-        };
-        let Some(old) = kube.seen.take() else {
-            return;
-        };
-        kube.is_gone = true;
-        kube.status.due = None;
-        if let Some(wall) = now.wall
-            && self.settings.lifecycle == Lifecycle::Embedded
-        {
-            let message = format!("Node {name} event: Removing Node {name} from Controller");
-            kube.events
-                .record(wall, &old.uid, News::normal("RemovingNode", message));
-        }
-        let pair = (Some(&*old), None);
-        let is_turned = self
-            .evictions
-            .replace(pair, self.settings.grace, now.moment);
-        self.reconcile(now, index, actions);
-        self.forget_if_useless(index, now.moment);
-        if is_turned {
-            self.schedule_all(now.moment);
-        }
-    }
-
-    fn relisted(&mut self, now: Now, collection: Collection, actions: &mut Vec<Action>) {
-        for index in 0..self.kubes.len() {
-            let Some(kube) = self.kubes.get_mut(index) else {
-                continue;
-            };
-            match collection {
-                Collection::Leases if !kube.is_lease_listed => kube.lease = None,
-                Collection::Nodes if !kube.is_listed && kube.seen.is_some() => {
-                    let name: Box<str> = self
-                        .roster
-                        .get(index)
-                        .map_or("", |member| member.name())
-                        .into();
-                    self.lose_node(now, &name, actions);
-                }
-                Collection::Leases | Collection::Nodes => {}
-            }
-        }
-        match collection {
-            Collection::Leases => self.has_leases = true,
-            Collection::Nodes => self.has_nodes = true,
-        }
-        self.schedule_all(now.moment);
-        actions.extend(self.tick(now));
-    }
-
-    fn succeeded(
-        &mut self,
-        now: Now,
-        index: usize,
-        write: Write,
-        written: Written,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(kube) = self.kubes.get_mut(index) else {
-            return;
-        };
-        let lane = lane(kube, write);
-        lane.is_writing = false;
-        lane.backoff.succeed();
-        match write {
-            Write::CreateEvent | Write::PatchEvent => kube.events.finish(Ok(())),
-            Write::DeleteLease => kube.lease = None,
-            Write::CreateNode | Write::PatchStatus => {
-                let news = core::mem::take(&mut kube.on_success);
-                kube.untold.extend(news);
-            }
-            Write::CreateLease | Write::PatchNode | Write::RenewLease => {}
-        }
-        match written {
-            Written::Done => {}
-            Written::Lease(lease) => {
-                kube.see_lease(lease, now.moment);
-            }
-            Written::Node(node) => self.see_node(now, node, actions),
-        }
-    }
-
-    fn failed(&mut self, now: Moment, index: usize, write: Write, failure: Failure) {
-        let Some(kube) = self.kubes.get_mut(index) else {
-            return;
-        };
-        let lane = lane(kube, write);
-        lane.is_writing = false;
-        lane.backoff.fail(now, failure, &mut self.jitter);
-        match write {
-            Write::CreateEvent | Write::PatchEvent => kube.events.finish(Err(failure)),
-            Write::CreateLease | Write::RenewLease => {
-                kube.renewed = None;
-                if failure == Failure::NotFound {
-                    kube.lease = None;
-                }
-            }
-            Write::DeleteLease if failure == Failure::NotFound => kube.lease = None,
-            Write::DeleteLease => {}
-            Write::CreateNode | Write::PatchNode | Write::PatchStatus => {
-                kube.on_success.clear();
-                let is_same = kube
-                    .seen
-                    .as_ref()
-                    .is_some_and(|seen| seen.resource_version == kube.based_on);
-                if failure == Failure::NotFound
-                    && is_same
-                    && let Some(old) = kube.seen.take()
-                {
-                    kube.is_gone = true;
-                    let pair = (Some(&*old), None);
-                    self.evictions.replace(pair, self.settings.grace, now);
-                }
-            }
-        }
-    }
-
-    fn reconcile(&mut self, now: Now, index: usize, actions: &mut Vec<Action>) {
+    pub(super) fn reconcile(&mut self, now: Now, index: usize, actions: &mut Vec<Action>) {
         self.grow(index);
         let (Some(wall), true) = (now.wall, self.has_nodes) else {
             return;
@@ -630,14 +297,14 @@ impl Core {
         }
     }
 
-    fn schedule_all(&mut self, at: Moment) {
+    pub(super) fn schedule_all(&mut self, at: Moment) {
         for index in 0..self.kubes.len() {
             self.schedule(index, at);
         }
     }
 
     /// Drops a name that stands for nothing any more.
-    fn forget_if_useless(&mut self, index: usize, now: Moment) {
+    pub(super) fn forget_if_useless(&mut self, index: usize, now: Moment) {
         let (Some(member), Some(kube)) = (self.roster.get(index), self.kubes.get_mut(index)) else {
             return;
         };
@@ -650,13 +317,5 @@ impl Core {
             *kube = Kube::default();
             self.roster.forget(index);
         }
-    }
-}
-
-fn lane(kube: &mut Kube, write: Write) -> &mut Lane {
-    match write {
-        Write::CreateNode | Write::PatchNode | Write::PatchStatus => &mut kube.object,
-        Write::CreateLease | Write::DeleteLease | Write::RenewLease => &mut kube.leases,
-        Write::CreateEvent | Write::PatchEvent => &mut kube.event,
     }
 }

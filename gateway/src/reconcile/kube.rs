@@ -29,6 +29,10 @@ impl Lane {
 
 /// One name in Kubernetes.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that hold independently"
+)]
 pub(super) struct Kube {
     pub(super) seen: Option<Box<SeenNode>>,
     pub(super) lease: Option<SeenLease>,
@@ -81,6 +85,11 @@ impl StatusWrites {
         }
         let delay_ms = (500_u64 << self.repeats.min(12)).min(300_000);
         self.at + core::time::Duration::from_millis(delay_ms)
+    }
+
+    /// The write failed: it does not count among those that did not stay.
+    pub(super) fn fail(&mut self) {
+        self.repeats = self.repeats.saturating_sub(1);
     }
 
     /// This content is being written.

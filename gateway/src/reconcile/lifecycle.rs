@@ -2,7 +2,7 @@
 //!
 //! After the grace a Node's four kubelet conditions become Unknown; taints follow the
 //! conditions. When every Node is silent at once, the fault is likelier ours than theirs: then
-//! only the NoExecute taints are withheld, and for one grace after the first is back.
+//! only the `NoExecute` taints are withheld, and for one grace after the first is back.
 
 use core::time::Duration;
 
@@ -40,7 +40,7 @@ const PRESSURES: [(ConditionKind, &str); 4] = [
     ),
 ];
 
-/// How many Nodes are Ready, and who may get a NoExecute taint when.
+/// How many Nodes are Ready, and who may get a `NoExecute` taint when.
 #[derive(Debug, Default)]
 pub(super) struct Evictions {
     pub(super) nodes: usize,
@@ -74,7 +74,7 @@ impl Evictions {
         was_silent != is_silent
     }
 
-    /// Whether another Node may get a NoExecute taint now, or when to ask again.
+    /// Whether another Node may get a `NoExecute` taint now, or when to ask again.
     fn admit(&mut self, now: Moment) -> Result<(), Option<Moment>> {
         if self.is_all_silent() {
             return Err(None);
@@ -146,7 +146,7 @@ pub(super) fn taints(
     let mut again = None;
     if let Some(key) = trouble {
         // One that is there is kept or exchanged; a new one waits for its turn.
-        let has_one = seen.taints.iter().any(|taint| is_eviction(taint));
+        let has_one = seen.taints.iter().any(is_eviction);
         if has_one && !evictions.is_all_silent() {
             wanted.push((key, "NoExecute"));
         } else {

@@ -4,6 +4,7 @@
 //! each a complete request. What became of them comes back as an [`Outcome`]. Nothing is
 //! remembered as sent: a write that vanished is seen to be missing and made again.
 
+mod settings;
 mod quantity;
 mod backoff;
 mod wanted;
@@ -15,6 +16,8 @@ mod lease;
 mod lifecycle;
 mod plan;
 mod core;
+mod change;
+mod tell;
 
 use ::core::time::Duration;
 
@@ -24,7 +27,8 @@ use serde_json::Value;
 
 use crate::seen::{SeenLease, SeenNode};
 
-pub use self::core::{Core, Lifecycle, Settings};
+pub use self::core::Core;
+pub use self::settings::{Lifecycle, Settings};
 
 /// One thing to do, complete: whoever does it decides nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,3 +201,10 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod fake_board;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

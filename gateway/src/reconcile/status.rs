@@ -316,8 +316,13 @@ pub(super) fn compare(node: &str, seen: &SeenNode, wanted: &[Condition]) -> (boo
         {
             let severity = match condition.kind {
                 ConditionType::Known(kind) if KUBELETS.contains(&kind) => Severity::Normal,
-                _ if condition.status == Status::False => Severity::Normal,
-                _ => Severity::Warning,
+                ConditionType::Known(_) | ConditionType::Other(_) => {
+                    if condition.status == Status::False {
+                        Severity::Normal
+                    } else {
+                        Severity::Warning
+                    }
+                }
             };
             news.push(News::status(severity, node, condition.event.clone()));
         }
@@ -331,7 +336,9 @@ fn is_told(condition: &Condition, was_there: bool) -> bool {
     match condition.kind {
         ConditionType::Known(ConditionKind::Ready) => was_there,
         ConditionType::Known(kind) if KUBELETS.contains(&kind) => true,
-        _ => was_there || condition.status != Status::False,
+        ConditionType::Known(_) | ConditionType::Other(_) => {
+            was_there || condition.status != Status::False
+        }
     }
 }
 
@@ -446,10 +453,11 @@ fn to_value(part: &impl serde::Serialize) -> Value {
 }
 
 fn wrap(seen: &SeenNode, status: Value) -> Value {
-    json!({
-        "metadata": { "resourceVersion": seen.resource_version },
-        "status": status,
-    })
+    let mut patch = json!({ "metadata": { "resourceVersion": seen.resource_version } });
+    if let Some(patch) = patch.as_object_mut() {
+        patch.insert("status".to_owned(), status);
+    }
+    patch
 }
 
 fn digest_conditions(wanted: &[Condition], gone: &[String]) -> u64 {

@@ -1,6 +1,6 @@
 //! Turns Facts into the parts of a Node that they decide: labels, taints, addresses, amounts.
 //!
-//! A board may ask for what NodeRestriction allows a kubelet. What Kubernetes would refuse is
+//! A board may ask for what `NodeRestriction` allows a kubelet. What Kubernetes would refuse is
 //! left out here, because one bad address would otherwise hold the whole status back.
 
 use core::net::IpAddr;

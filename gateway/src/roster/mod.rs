@@ -4,6 +4,7 @@
 //! Reports come in any order, twice or never, and from more than one claimant of a name; what
 //! the roster holds in the end is the same for the same newest reports.
 
+mod fold;
 mod claim;
 mod session;
 mod throttle;
@@ -19,6 +20,8 @@ use crate::clock::Moment;
 use crate::decode::Report;
 
 pub use self::claim::{Beat, Claim};
+pub(crate) use self::fold::Fold;
+pub use self::fold::{Folded, Ignored, Note};
 pub use self::throttle::Throttle;
 
 /// A node is asked for Facts no more often.
@@ -27,100 +30,6 @@ const ASK_INTERVAL: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// So many nodes are remembered as asked.
 const ASKED_MAX: usize = 4096;
-
-/// What became of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Folded {
-    /// Taken.
-    Accepted {
-        /// Whether the wanted Node may differ now: something other than numbers changed.
-        is_changed: bool,
-        /// Whether it proves that the node lives now.
-        is_fresh: bool,
-    },
-    /// Not taken.
-    Ignored(Ignored),
-}
-
-/// Why a decoded report was ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Ignored {
-    /// The same instance under two names, or two boots in turn: a copied card.
-    #[error("instance is in use elsewhere: a cloned card")]
-    ClonedCard,
-    /// Another instance holds the name.
-    #[error("another instance holds the name")]
-    DuplicateNode,
-    /// As many nodes as are allowed are there already.
-    #[error("roster is full")]
-    RosterFull,
-    /// Not newer than what was taken before.
-    #[error("not newer than what is known")]
-    StaleSequence,
-    /// A session whose Facts were never seen; they were asked for.
-    #[error("session is not known")]
-    UnknownSession,
-    /// A will that is not the present connection's.
-    #[error("will is not the present connection's")]
-    WillMismatch,
-}
-
-/// Something to tell people about a claim, beyond what became of the report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// Two boards share an instance.
-    Cloned {
-        /// The instance.
-        instance: Instance,
-        /// The other name it was heard under; the node's own for two boots under one name.
-        other: Box<str>,
-    },
-    /// Another instance claims the name.
-    Duplicate {
-        /// Who holds it.
-        holder: Instance,
-        /// Since when that is heard, and when last; `None` if only its Node is known.
-        heard: Option<(Moment, Moment)>,
-        /// Who claims it.
-        claimant: Instance,
-    },
-    /// An agent began: a new board, a new boot, or back after a goodbye.
-    Started,
-}
-
-/// What folding a report did.
-#[derive(Clone, Debug)]
-pub(crate) struct Fold {
-    pub(crate) folded: Folded,
-    /// The member it touched.
-    pub(crate) index: Option<usize>,
-    /// The session that is to be asked for Facts.
-    pub(crate) ask: Option<Position>,
-    pub(crate) note: Option<Note>,
-}
-
-impl Fold {
-    fn ignored(why: Ignored) -> Self {
-        Self {
-            folded: Folded::Ignored(why),
-            index: None,
-            ask: None,
-            note: None,
-        }
-    }
-
-    fn accepted(index: usize, is_changed: bool, is_fresh: bool) -> Self {
-        Self {
-            folded: Folded::Accepted {
-                is_changed,
-                is_fresh,
-            },
-            index: Some(index),
-            ask: None,
-            note: None,
-        }
-    }
-}
 
 /// A name: of a board that was heard, of a Node that was seen, or both.
 #[derive(Debug)]
@@ -158,6 +67,9 @@ pub struct Roster {
 }
 
 impl Roster {
+    /// More names than this are never kept.
+    pub const NODES_HARD_MAX: usize = 50_000;
+
     /// An empty roster.
     pub fn new(grace: Duration, nodes_max: usize, now: Moment) -> Self {
         Self {
@@ -214,7 +126,7 @@ impl Roster {
         if let Some(index) = self.index(name) {
             return Some(index);
         }
-        if self.names.len() >= crate::reconcile::Settings::NODES_HARD_MAX {
+        if self.names.len() >= Self::NODES_HARD_MAX {
             return None;
         }
         let member = Member {
@@ -222,15 +134,12 @@ impl Roster {
             claim: None,
             reserved: None,
         };
-        let index = match self.free.pop() {
-            Some(index) => {
-                *self.members.get_mut(index)? = member;
-                index
-            }
-            None => {
-                self.members.push(member);
-                self.members.len() - 1
-            }
+        let index = if let Some(index) = self.free.pop() {
+            *self.members.get_mut(index)? = member;
+            index
+        } else {
+            self.members.push(member);
+            self.members.len() - 1
         };
         self.names.insert(name.into(), index);
         Some(index)
@@ -389,7 +298,9 @@ impl Roster {
         }
         match claim.succession(position, facts) {
             Succession::Stale => Fold::ignored(Ignored::StaleSequence),
-            Succession::Cloned if !is_released => cloned(index, facts.instance, node.as_str()),
+            Succession::Cloned if !is_released => {
+                Fold::cloned(index, facts.instance, node.as_str())
+            }
             Succession::Update => self.update(now, index, position, (facts, message)),
             Succession::Session | Succession::Cloned => {
                 self.begin(now, index, position, (facts, message))
@@ -483,7 +394,7 @@ impl Roster {
             && claim.bye.is_none()
             && self.is_live(claim, now)
         {
-            return Some(cloned(other, facts.instance, node.as_str()));
+            return Some(Fold::cloned(other, facts.instance, node.as_str()));
         }
         let member = index.and_then(|index| self.get(index));
         if let Some(member) = member
@@ -538,16 +449,3 @@ impl Roster {
             + self.instances.capacity() * (size_of::<(Instance, usize)>() + 1)
     }
 }
-
-fn cloned(index: usize, instance: Instance, other: &str) -> Fold {
-    let mut fold = Fold::ignored(Ignored::ClonedCard);
-    fold.index = Some(index);
-    fold.note = Some(Note::Cloned {
-        instance,
-        other: other.into(),
-    });
-    fold
-}
-
-#[cfg(test)]
-mod tests;

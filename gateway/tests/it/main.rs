@@ -3,8 +3,20 @@
 //! No sleeps: whatever is waited for is waited for as a condition, with a limit that only a
 //! failure reaches.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests may fail as tests do, and look at the files of who is tested"
+)]
+#![expect(clippy::similar_names, reason = "what applies and what was applied")]
+
 mod apply;
+mod board;
+mod gateway;
 mod peer;
+mod program;
 mod receive;
 mod run;
 mod scripted;
@@ -21,14 +33,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LIMIT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("no {what} within {LIMIT:?}"),
+        Err(elapsed) => panic!("no {what}: {elapsed}"),
     }
 }
 
 /// Asks again until the answer is right.
-async fn eventually<T: Debug, F: Future<Output = T>>(
+async fn eventually<T: Debug>(
     what: &str,
-    mut ask: impl FnMut() -> F,
+    mut ask: impl AsyncFnMut() -> T,
     is_right: impl Fn(&T) -> bool,
 ) -> T {
     let mut last = None;
@@ -45,6 +57,6 @@ async fn eventually<T: Debug, F: Future<Output = T>>(
     };
     match tokio::time::timeout(LIMIT, asking).await {
         Ok(answer) => answer,
-        Err(_) => panic!("no {what} within {LIMIT:?}; last: {last:?}"),
+        Err(elapsed) => panic!("no {what}: {elapsed}; last: {last:?}"),
     }
 }

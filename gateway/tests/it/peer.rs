@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 use crate::soon;
 
 /// A connected client.
-pub struct Peer {
+pub(crate) struct Peer {
     client: AsyncClient,
     messages: mpsc::UnboundedReceiver<(String, Bytes)>,
 }
 
 impl Peer {
     /// Connects and subscribes.
-    pub async fn connect(broker: SocketAddr, id: &str, topics: &[&str]) -> Self {
+    pub(crate) async fn connect(broker: SocketAddr, id: &str, topics: &[&str]) -> Self {
         let mut options = MqttOptions::new(id, broker.ip().to_string(), broker.port());
         // Ten megabytes are to leave this client, at least.
         options.set_max_packet_size(Some(32 << 20));
@@ -53,7 +53,7 @@ impl Peer {
     }
 
     /// Publishes; whether it arrives is for the other side to see.
-    pub async fn publish(&self, topic: &str, payload: &[u8], is_retained: bool) {
+    pub(crate) async fn publish(&self, topic: &str, payload: &[u8], is_retained: bool) {
         let publishing =
             self.client
                 .publish(topic, QoS::AtLeastOnce, is_retained, payload.to_vec());
@@ -61,7 +61,7 @@ impl Peer {
     }
 
     /// The next message.
-    pub async fn message(&mut self) -> (String, Bytes) {
+    pub(crate) async fn message(&mut self) -> (String, Bytes) {
         soon("message", self.messages.recv()).await.unwrap()
     }
 }

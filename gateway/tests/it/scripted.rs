@@ -10,27 +10,27 @@ use tower_test::mock::{Handle, SendResponse};
 use crate::soon;
 
 /// The server's side.
-pub struct Server(Handle<Request<Body>, Response<Body>>);
+pub(crate) struct Server(Handle<Request<Body>, Response<Body>>);
 
 /// One request, taken apart.
 #[derive(Debug, PartialEq)]
-pub struct Asked {
-    pub method: String,
-    pub path: String,
-    pub query: Vec<String>,
-    pub content_type: Option<String>,
-    pub body: Value,
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: Vec<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) body: Value,
 }
 
 /// A client and the server behind it.
-pub fn pair() -> (Client, Server) {
+pub(crate) fn pair() -> (Client, Server) {
     let (service, handle) = tower_test::mock::pair();
     (Client::new(service, "default"), Server(handle))
 }
 
 impl Server {
     /// The next request.
-    pub async fn asked(&mut self) -> (Asked, Answering) {
+    pub(crate) async fn asked(&mut self) -> (Asked, Answering) {
         let (request, send) = soon("request", self.0.next_request())
             .await
             .expect("the client is alive");
@@ -60,14 +60,14 @@ impl Server {
 }
 
 /// Somebody waits for an answer; dropping it breaks the connection.
-pub struct Answering(SendResponse<Response<Body>>);
+pub(crate) struct Answering(SendResponse<Response<Body>>);
 
 impl Answering {
-    pub fn json(self, code: u16, body: &Value) {
+    pub(crate) fn json(self, code: u16, body: &Value) {
         self.raw(code, &[], body.to_string().into_bytes());
     }
 
-    pub fn raw(self, code: u16, headers: &[(&str, &str)], body: Vec<u8>) {
+    pub(crate) fn raw(self, code: u16, headers: &[(&str, &str)], body: Vec<u8>) {
         let mut response = Response::builder().status(StatusCode::from_u16(code).unwrap());
         for (name, value) in headers {
             response = response.header(*name, *value);
