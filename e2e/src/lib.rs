@@ -12,3 +12,5 @@ pub mod mqtt;
 pub mod board;
 pub mod proxy;
 pub mod lab;
+pub mod fleet;
+pub mod bench;

@@ -102,8 +102,12 @@ impl Drop for Process {
     }
 }
 
-/// One of our programs, as Cargo built it beside this test.
+/// One of our programs: where the environment says (`NODLING_AGENT`, `NODLING_GATEWAY`), as a
+/// bench does, or as Cargo built it beside this test.
 pub fn program(name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(name.replace('-', "_").to_uppercase()) {
+        return Ok(path.into());
+    }
     let test = std::env::current_exe()?;
     let dir = test.ancestors().find(|dir| dir.join(name).is_file());
     dir.map(|dir| dir.join(name)).ok_or_else(|| {

@@ -1,0 +1,234 @@
+//! The agent's CPU time per heartbeat, as a multiple of merely reading the same kernel files.
+//!
+//! What "the same files" are is not guessed: an agent runs under strace first, and every file
+//! that it opened with success in a number of whole ticks is opened, read to its end and
+//! closed again, every fstatfs made again. What the agent opened in vain is left out, which
+//! makes reading cheaper and the ratio worse. The loop that reads turns once a second beside
+//! the agent, half a second after its beat: both find the caches as a second leaves them.
+//! The same loop without a pause is told beside it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::board::{self, Listener};
+use super::{Bound, Row};
+use crate::lab::Lab;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const WARM_UP_BEATS: usize = 5;
+/// Two of the agent's half minutes, so that what it reads every half minute counts twice.
+const MEASURED_BEATS: usize = 60;
+/// One half minute, and what belongs to the start.
+const TRACED_BEATS: usize = 33;
+/// Read first in every tick.
+const TICK: &str = "proc/stat";
+/// The best of so many loops is what reading costs.
+const LOOPS: usize = 20;
+
+/// One thing the agent asked of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ask {
+    Read(PathBuf),
+    List(PathBuf),
+    StatFs(PathBuf),
+}
+
+/// Measures.
+#[tokio::main(flavor = "current_thread")]
+pub(super) async fn measure() -> Result<Vec<Row>> {
+    let ticks = trace().await?;
+    let (beat_us, paced_us) = side_by_side(&ticks).await?;
+    let hot_us = (0..LOOPS)
+        .map(|_| {
+            ticks
+                .iter()
+                .map(|tick| reading_us(tick))
+                .sum::<Result<f64>>()
+        })
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .fold(f64::INFINITY, f64::min)
+        / ticks.len() as f64;
+    let asks: usize = ticks.iter().map(Vec::len).sum();
+    Ok(vec![
+        Row::new("agent-cpu/ratio", beat_us / paced_us, "x")
+            .must(Bound::AtMost(3.0))
+            .aim(Bound::AtMost(2.0)),
+        Row::new("agent-cpu/ratio-hot", beat_us / hot_us, "x"),
+        Row::new("agent-cpu/beat", beat_us, "µs"),
+        Row::new("agent-cpu/reading", paced_us, "µs"),
+        Row::new("agent-cpu/reading-hot", hot_us, "µs"),
+        Row::new("agent-cpu/files", asks as f64 / ticks.len() as f64, ""),
+    ])
+}
+
+/// CPU time per beat of the real agent, which observes, judges, encodes, sends and takes the
+/// acknowledgement; and of reading what it reads.
+async fn side_by_side(ticks: &[Vec<Ask>]) -> Result<(f64, f64)> {
+    let lab = Lab::start_broker().await?;
+    let mut listener = Listener::connect(&lab).await?;
+    let agent = board::start(&lab, "1s", &[])?;
+    listener.beats(WARM_UP_BEATS, INTERVAL).await?;
+    let before_ns = board::cpu_ns(agent.id()?)?;
+    let mut reading_total_us = 0.0;
+    for tick in ticks.iter().cycle().take(MEASURED_BEATS) {
+        listener.beats(1, INTERVAL).await?;
+        tokio::time::sleep(INTERVAL / 2).await;
+        reading_total_us += reading_us(tick)?;
+    }
+    let spent_ns = board::cpu_ns(agent.id()?)? - before_ns;
+    let per_beat = |total_us: f64| total_us / MEASURED_BEATS as f64;
+    Ok((
+        per_beat(spent_ns as f64 / 1000.0),
+        per_beat(reading_total_us),
+    ))
+}
+
+/// What the agent asked of the kernel, by ticks.
+async fn trace() -> Result<Vec<Vec<Ask>>> {
+    let lab = Lab::start_broker().await?;
+    let mut listener = Listener::connect(&lab).await?;
+    let log = lab.path().join("strace");
+    let to = log.display().to_string();
+    let what = "trace=openat,openat2,fstatfs";
+    let wrapper = ["strace", "-f", "-y", "-qq", "-e", what, "-o", &to];
+    let mut agent = board::start(&lab, "1s", &wrapper)
+        .context("strace is needed to see what the agent reads: apt-get install strace")?;
+    listener.beats(TRACED_BEATS, INTERVAL).await?;
+    agent.terminate(INTERVAL * 5).await?;
+    let text = std::fs::read_to_string(&log)?;
+    let asks: Vec<Ask> = text.lines().filter_map(parse).collect();
+    let ticks = whole_ticks(&asks);
+    let asks: usize = ticks.iter().map(Vec::len).sum();
+    ensure!(
+        asks > 2 * ticks.len(),
+        "the trace shows next to nothing:\n{text}"
+    );
+    Ok(ticks)
+}
+
+/// The asks of each tick; what the first ones and the last one ask belongs to start and end.
+fn whole_ticks(asks: &[Ask]) -> Vec<Vec<Ask>> {
+    const OF_THE_START: usize = 2;
+    let is_tick = |ask: &Ask| *ask == Ask::Read(Path::new("/").join(TICK));
+    let begins: Vec<usize> = asks
+        .iter()
+        .enumerate()
+        .filter_map(|(at, ask)| is_tick(ask).then_some(at))
+        .collect();
+    begins
+        .windows(2)
+        .skip(OF_THE_START)
+        .filter_map(|pair| Some(asks.get(*pair.first()?..*pair.last()?)?.to_vec()))
+        .collect()
+}
+
+/// A line such as `7 openat(3</>, "proc/stat", O_RDONLY|O_CLOEXEC) = 9</proc/stat>`; `None`
+/// for what failed, what is not the kernel's, and what only names a file to ask about later.
+fn parse(line: &str) -> Option<Ask> {
+    let (_, call) = line.split_once(' ')?;
+    let (call, result) = call.trim_start().rsplit_once(" = ")?;
+    if result.starts_with('-') {
+        return None;
+    }
+    let path = |text: &str| {
+        let path = text.split('"').nth(1)?;
+        let path = Path::new("/").join(path);
+        let is_kernels = ["/proc", "/sys", "/etc", "/run"]
+            .iter()
+            .any(|root| path.starts_with(root));
+        // Our own proc would show another process's mounts than the agent's, if at all.
+        is_kernels.then_some(path)
+    };
+    if let Some(arguments) = call.strip_prefix("fstatfs(") {
+        let (_, rest) = arguments.split_once('<')?;
+        let (path, _) = rest.split_once('>')?;
+        return Some(Ask::StatFs(path.into()));
+    }
+    let arguments = call
+        .strip_prefix("openat(")
+        .or_else(|| call.strip_prefix("openat2("))?;
+    if arguments.contains("O_PATH") {
+        return None;
+    }
+    let path = path(arguments)?;
+    if arguments.contains("O_DIRECTORY") {
+        Some(Ask::List(path))
+    } else {
+        Some(Ask::Read(path))
+    }
+}
+
+/// CPU time of asking everything once, as cheaply as it can be asked.
+fn reading_us(asks: &[Ask]) -> Result<f64> {
+    let before_us = own_cpu_us();
+    ask_all(asks)?;
+    Ok(own_cpu_us() - before_us)
+}
+
+fn ask_all(asks: &[Ask]) -> Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    for ask in asks {
+        match ask {
+            Ask::Read(path) => {
+                // What has gone since, such as a network interface, costs nobody anything.
+                if let Ok(mut file) = File::open(path) {
+                    while file.read(&mut buffer).unwrap_or(0) > 0 {}
+                }
+            }
+            Ask::List(path) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+                for entry in rustix::fs::Dir::new(directory)? {
+                    std::hint::black_box(entry?);
+                }
+            }
+            Ask::StatFs(path) => {
+                let file =
+                    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                std::hint::black_box(rustix::fs::fstatfs(file)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Exact, unlike schedstat's figure for whoever is running.
+fn own_cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_or_is_not_the_kernels_is_not_asked_again() {
+        let stat = Some(Ask::Read("/proc/stat".into()));
+        let text = r#"12  openat(3</>, "proc/stat", O_RDONLY|O_CLOEXEC) = 9</proc/stat>"#;
+        assert_eq!(parse(text), stat);
+        let text = r#"12  openat(3</>, "sys/x", O_RDONLY|O_CLOEXEC) = -1 ENOENT (No such file)"#;
+        assert_eq!(parse(text), None);
+        let text = r#"12  openat(AT_FDCWD</w>, "/lib/libc.so.6", O_RDONLY|O_CLOEXEC) = 3</lib>"#;
+        assert_eq!(parse(text), None);
+        let text = "12  fstatfs(9</data>, {f_type=EXT2_SUPER_MAGIC}) = 0";
+        assert_eq!(parse(text), Some(Ask::StatFs("/data".into())));
+    }
+
+    #[test]
+    fn only_whole_ticks_count() {
+        let tick = Ask::Read("/proc/stat".into());
+        let other = Ask::Read("/proc/meminfo".into());
+        let asks: Vec<Ask> = std::iter::repeat_n([tick.clone(), other.clone()], 5)
+            .flatten()
+            .collect();
+        assert_eq!(whole_ticks(&asks), vec![vec![tick, other]; 2]);
+    }
+}
