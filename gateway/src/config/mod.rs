@@ -8,7 +8,7 @@ mod error;
 mod values;
 
 pub use error::{ConfigError, Wrong};
-pub use values::{ADDRESS, BROKER, BrokerUrl, FleetName, Humane, Login, PERIOD, Secret, period};
+pub use values::{BrokerUrl, FleetName, Humane, Login, Secret, period};
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
