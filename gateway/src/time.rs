@@ -71,7 +71,6 @@ impl Clocks {
     }
 
     /// The boot-time clock.
-    #[expect(clippy::unused_self, reason = "a clock is something one has")]
     pub fn moment(&self) -> Moment {
         moment()
     }
