@@ -195,14 +195,8 @@ pub struct Addresses {
 }
 
 impl Addresses {
-<<<<<<< HEAD
-    /// Writes them to `addresses.json` of the data directory, which is made if need be.
-    pub fn write(&self, dir: &Path) -> Result<(), TargetError> {
-        create_dir(dir)?;
-=======
     /// Writes them to `addresses.json` of the data directory.
     pub fn write(&self, dir: &Path) {
->>>>>>> gateway
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         let document = json!({
             "api": text(self.api),
