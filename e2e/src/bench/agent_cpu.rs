@@ -97,7 +97,8 @@ async fn trace() -> Result<Vec<Vec<Ask>>> {
     let log = lab.path().join("strace");
     let to = log.display().to_string();
     let what = "trace=openat,openat2,fstatfs";
-    let wrapper = ["strace", "-f", "-y", "-qq", "-e", what, "-o", &to];
+    // -D: the agent stays our child, to be ended like any other.
+    let wrapper = ["strace", "-D", "-f", "-y", "-qq", "-e", what, "-o", &to];
     let mut agent = board::start(&lab, "1s", &wrapper)
         .context("strace is needed to see what the agent reads: apt-get install strace")?;
     listener.beats(TRACED_BEATS, INTERVAL).await?;
