@@ -68,9 +68,15 @@ impl Lab {
 
     /// A broker alone.
     pub async fn start_broker() -> Result<Self> {
+        Self::start_broker_with("").await
+    }
+
+    /// A broker alone, with further lines of configuration.
+    pub async fn start_broker_with(lines: &str) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir()?;
-        let broker = Broker::start(dir.path()).await?;
+        let lines = format!("allow_anonymous true\n{lines}");
+        let broker = Broker::start_with(dir.path(), &lines).await?;
         Ok(Self {
             dir,
             broker,

@@ -151,10 +151,12 @@ pub async fn forget(client: &Client, name: &str) -> Result<String, AdminError> {
     let was_there = deleted("node", name, nodes.delete(name, &params).await.map(drop))?;
     deleted("lease", name, leases.delete(name, &params).await.map(drop))?;
     info!(node = name, was_there, "node forgotten");
-    Ok(match was_there {
-        true => format!("node {name} forgotten"),
-        false => format!("node {name} was not there"),
-    })
+    let became = if was_there {
+        "forgotten"
+    } else {
+        "was not there"
+    };
+    Ok(format!("node {name} {became}"))
 }
 
 fn deleted(

@@ -151,9 +151,10 @@ impl Driver {
         let roster = self.core.roster();
         let (mut alive, mut silent) = (0, 0);
         for claim in roster.members().filter_map(Member::claim) {
-            match roster.is_alive(claim, now) {
-                true => alive += 1,
-                false => silent += 1,
+            if roster.is_alive(claim, now) {
+                alive += 1;
+            } else {
+                silent += 1;
             }
         }
         self.metrics.update(|counts| {
@@ -170,12 +171,6 @@ impl Driver {
             counts.store_bytes = Some(figures.bytes_written);
             counts.store_objects = figures.objects;
         });
-        let is_edge = self.readiness.borrow().store.is_some() != trouble.is_some();
-        match &trouble {
-            Some(error) if is_edge => warn!(error, "store cannot write"),
-            None if is_edge => info!("store writes again"),
-            Some(_) | None => {}
-        }
         self.set(|readiness| &mut readiness.store, trouble);
     }
 

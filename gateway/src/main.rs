@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use nodling_gateway::admin;
-use nodling_gateway::config::{BrokerUrl, Config, Environment, FleetName, Target, period_flag};
+use nodling_gateway::config::{BrokerUrl, Config, Environment, FleetName, Target, grace_flag};
 use nodling_gateway::run::run;
 use nodling_gateway::target::{cluster, data_dir, kubeconfig_for, open_alone};
 use nodling_gateway::telemetry::{self, Chain};
@@ -96,10 +96,10 @@ struct Flags {
     #[arg(long, value_name = "NAME")]
     fleet: Option<FleetName>,
     /// How long a node may be silent before it is Unknown.
-    #[arg(long, value_name = "PERIOD", value_parser = period_flag)]
+    #[arg(long, value_name = "PERIOD", value_parser = grace_flag)]
     grace: Option<Duration>,
     /// How long a new node may take to say Ready for the first time.
-    #[arg(long, value_name = "PERIOD", value_parser = period_flag)]
+    #[arg(long, value_name = "PERIOD", value_parser = grace_flag)]
     startup_grace: Option<Duration>,
     /// What is logged.
     #[arg(long, value_name = "LEVEL")]
@@ -118,11 +118,6 @@ impl Flags {
             config.broker = self.broker;
             config.embedded_broker = self.embedded_broker;
         }
-        fn set<T>(to: &mut T, from: Option<T>) {
-            if let Some(value) = from {
-                *to = value;
-            }
-        }
         config.kubeconfig = self.kubeconfig.or(config.kubeconfig);
         config.data_dir = self.data_dir.or(config.data_dir);
         set(&mut config.api_listen, self.api_listen);
@@ -132,6 +127,12 @@ impl Flags {
         set(&mut config.startup_grace, self.startup_grace);
         set(&mut config.log, self.log);
         Ok(config.check()?)
+    }
+}
+
+fn set<T>(to: &mut T, from: Option<T>) {
+    if let Some(value) = from {
+        *to = value;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Under which names and addresses a laptop can reach this machine, for the API's certificate.
 //!
-//! Reads /proc/net/fib_trie (every local IPv4 address is a `/32 host LOCAL` leaf) and
-//! /proc/net/if_inet6; neither needs a netlink socket.
+//! Reads `/proc/net/fib_trie` (every local IPv4 address is a `/32 host LOCAL` leaf) and
+//! `/proc/net/if_inet6`; neither needs a netlink socket.
 #![expect(
     clippy::disallowed_methods,
     reason = "the kernel's list of addresses is a file"

@@ -127,7 +127,7 @@ pub struct Receiver {
     client: AsyncClient,
     eventloop: EventLoop,
     is_up: Arc<AtomicBool>,
-    received: mpsc::Sender<Received>,
+    sender: mpsc::Sender<Received>,
     clocks: Clocks,
     backoff: Backoff,
     is_trouble_said: bool,
@@ -140,7 +140,7 @@ impl Receiver {
     /// Prepares a connection; [`Receiver::run`] makes it.
     pub fn try_new(
         subscription: Subscription,
-        received: mpsc::Sender<Received>,
+        sender: mpsc::Sender<Received>,
         clocks: Clocks,
     ) -> Result<(Self, Downlink), ReceiveError> {
         let options = options(&subscription)?;
@@ -151,17 +151,17 @@ impl Receiver {
             fleet: subscription.fleet.clone(),
             is_up: Arc::clone(&is_up),
         };
-        let receiver = Self {
+        let link = Self {
             backoff: Backoff::new(subscription.announce.epoch),
             subscription,
             client,
             eventloop,
             is_up,
-            received,
+            sender,
             clocks,
             is_trouble_said: false,
         };
-        Ok((receiver, downlink))
+        Ok((link, downlink))
     }
 
     /// Receives until nobody listens any more.
@@ -275,12 +275,12 @@ impl Receiver {
         self.send(Received::Down(reason)).await?;
         tokio::select! {
             () = sleep(delay) => Ok(()),
-            () = self.received.closed() => Err(Closed),
+            () = self.sender.closed() => Err(Closed),
         }
     }
 
     async fn send(&mut self, received: Received) -> Result<(), Closed> {
-        self.received.send(received).await.map_err(|_| Closed)
+        self.sender.send(received).await.map_err(|_| Closed)
     }
 }
 

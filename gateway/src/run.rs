@@ -113,7 +113,7 @@ pub async fn run(
     };
     addresses.listen = Some(open_pages(config.listen, pages, &mut tasks).await?);
     if let Some(dir) = &kubernetes.dir {
-        addresses.write(dir)?;
+        addresses.write(dir);
     }
 
     let announce = Announce {
@@ -128,9 +128,9 @@ pub async fn run(
         announce,
     };
     let (sender, received) = mpsc::channel(RECEIVED_MAX);
-    let (receiver, downlink) = Receiver::try_new(subscription, sender, clocks)?;
+    let (link, downlink) = Receiver::try_new(subscription, sender, clocks)?;
     tasks.spawn(async move {
-        receiver.run().await;
+        link.run().await;
         RunError::Ended("the connection to the broker")
     });
     let watched = open_watches(&kubernetes.client, clocks, &mut seed, &mut tasks);

@@ -19,6 +19,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tracing::warn;
 
 use crate::apiserver::{
     ApiServer, Credentials, CredentialsError, Store, StoreError, StoreOptions, kubeconfig,
@@ -49,9 +50,9 @@ pub enum TargetError {
         /// Why not.
         source: io::Error,
     },
-    /// A file of the data directory cannot be written.
-    #[error("writing {path}")]
-    Write {
+    /// The data directory cannot be made.
+    #[error("making the data directory {path}")]
+    Directory {
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -119,7 +120,7 @@ impl Embedded {
         let port = listener.local_addr().map_err(failed)?.port();
         let url = format!("https://127.0.0.1:{port}");
         let path = self.kubeconfig();
-        write_private(&path, &kubeconfig(&self.credentials, &url))?;
+        write_private(&path, &kubeconfig(&self.credentials, &url));
         Ok(listener)
     }
 
@@ -194,16 +195,15 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Writes them to `addresses.json` of the data directory, which is made if need be.
-    pub fn write(&self, dir: &Path) -> Result<(), TargetError> {
-        create_dir(dir)?;
+    /// Writes them to `addresses.json` of the data directory.
+    pub fn write(&self, dir: &Path) {
         let text = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         let document = json!({
             "api": text(self.api),
             "broker": text(self.broker),
             "listen": text(self.listen),
         });
-        write_private(&dir.join("addresses.json"), &format!("{document}\n"))
+        write_private(&dir.join("addresses.json"), &format!("{document}\n"));
     }
 }
 
@@ -220,14 +220,19 @@ fn create_dir(dir: &Path) -> Result<(), TargetError> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|source| TargetError::Write {
+        .map_err(|source| TargetError::Directory {
             path: dir.to_owned(),
             source,
         })
 }
 
-/// Replaces a file that only its owner may read; whoever reads it sees all of it.
-fn write_private(path: &Path, content: &str) -> Result<(), TargetError> {
+/// Replaces a file that only its owner may read; whoever reads it sees all of it. One that says
+/// the same already is left alone. A full disk is no reason not to run: the store says so too,
+/// and goes on trying.
+fn write_private(path: &Path, content: &str) {
+    if fs::read_to_string(path).is_ok_and(|present| present == content) {
+        return;
+    }
     let write = || {
         let draft = path.with_extension("new");
         let mut options = fs::OpenOptions::new();
@@ -235,8 +240,7 @@ fn write_private(path: &Path, content: &str) -> Result<(), TargetError> {
         options.open(&draft)?.write_all(content.as_bytes())?;
         fs::rename(&draft, path)
     };
-    write().map_err(|source| TargetError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    if let Err(error) = write() {
+        warn!(path = %path.display(), %error, "file not written");
+    }
 }

@@ -1,8 +1,8 @@
 //! Where log lines go, and how an error and its causes are written on one line.
 //!
 //! The only file that subscribes. Lines go to standard error; under systemd without a time,
-//! which the journal has. The embedded broker logs every disconnect as an error and is silent
-//! unless `RUST_LOG` names it.
+//! which the journal has. The embedded broker and the Kubernetes client are silent unless
+//! `RUST_LOG` names them.
 
 use std::error::Error;
 use std::fmt;
@@ -10,8 +10,9 @@ use std::fmt;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// Libraries that log per request or connection.
-const QUIET: [&str; 2] = ["rumqttd=off", "kube_client=warn"];
+/// Libraries that log, as errors, every request or connection that failed; what matters of it
+/// is in the errors they return.
+const QUIET: [&str; 3] = ["rumqttd=off", "kube_client=off", "tower=warn"];
 
 /// Starts logging what `directives` say.
 pub fn init(directives: &str, is_journal: bool) -> Result<(), ParseError> {

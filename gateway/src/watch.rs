@@ -117,6 +117,7 @@ struct Watch<K> {
     /// Where to go on; `None` before the first list and after a 410.
     version: Option<String>,
     is_following: bool,
+    is_trouble_said: bool,
 }
 
 impl<K: Watchable> Watch<K> {
@@ -126,6 +127,7 @@ impl<K: Watchable> Watch<K> {
             changes,
             version: None,
             is_following: false,
+            is_trouble_said: false,
         }
     }
 
@@ -160,7 +162,11 @@ impl<K: Watchable> Watch<K> {
                 debug!(collection = ?K::COLLECTION, "watch expired");
             }
             WatchError::Refused { .. } | WatchError::Silence | WatchError::Client(_) => {
-                warn!(collection = ?K::COLLECTION, error = reason, "watch broke");
+                if std::mem::replace(&mut self.is_trouble_said, true) {
+                    debug!(collection = ?K::COLLECTION, error = reason, "watch still broken");
+                } else {
+                    warn!(collection = ?K::COLLECTION, error = reason, "watch broke");
+                }
             }
         }
         if self.version.is_none() {
@@ -182,13 +188,12 @@ impl<K: Watchable> Watch<K> {
             for object in &page.items {
                 self.change(object.seen()).await?;
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => {
-                    self.version = page.metadata.resource_version;
-                    return self.change(SeenChange::Relisted(K::COLLECTION)).await;
-                }
-            }
+            let rest = page.metadata.continue_.filter(|token| !token.is_empty());
+            let Some(token) = rest else {
+                self.version = page.metadata.resource_version;
+                return self.change(SeenChange::Relisted(K::COLLECTION)).await;
+            };
+            params = params.continue_token(&token);
         }
     }
 
@@ -202,6 +207,7 @@ impl<K: Watchable> Watch<K> {
             Ok(Err(error)) => return self.resume(version, refused(error)),
             Ok(Ok(events)) => events,
         });
+        self.is_trouble_said = false;
         if !std::mem::replace(&mut self.is_following, true) {
             self.send(Watched::Following(K::COLLECTION)).await?;
         }
@@ -250,9 +256,10 @@ impl<K: Watchable> Watch<K> {
 }
 
 fn refused(error: kube::Error) -> WatchError {
-    match error {
-        kube::Error::Api(status) => expired(*status),
-        error => WatchError::Client(error),
+    if let kube::Error::Api(status) = error {
+        expired(*status)
+    } else {
+        WatchError::Client(error)
     }
 }
 

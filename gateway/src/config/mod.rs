@@ -8,9 +8,7 @@ mod error;
 mod values;
 
 pub use error::{ConfigError, Wrong};
-pub use values::{
-    ADDRESS, BROKER, BrokerUrl, FleetName, Humane, Login, PERIOD, Secret, period, period_flag,
-};
+pub use values::{BrokerUrl, FleetName, Humane, Login, Secret, period};
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -147,12 +145,17 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
+const GRACE: &str = "a period from \"1s\" to \"1h\"";
+
 fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    values::bounded(
-        deserializer,
-        SECOND..=HOUR,
-        "a period from \"1s\" to \"1h\"",
-    )
+    values::bounded(deserializer, SECOND..=HOUR, GRACE)
+}
+
+/// For flags: a grace, or what is wrong with it.
+pub fn grace_flag(text: &str) -> Result<Duration, String> {
+    period(text)
+        .filter(|grace| (SECOND..=HOUR).contains(grace))
+        .ok_or_else(|| format!("expected {GRACE}"))
 }
 
 fn monitor_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -178,13 +181,14 @@ fn flush_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
 
 fn max_nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     const EXPECTED: &str = "a number from 1 to 1000000";
-    let wrong =
-        |_| serde::de::Error::custom(format_args!("number out of range, expected {EXPECTED}"));
     let count = i64::deserialize(deserializer)?;
-    match u32::try_from(count) {
-        Ok(count @ 1..=1_000_000) => Ok(count),
-        _ => Err(wrong(())),
-    }
+    u32::try_from(count)
+        .ok()
+        .filter(|count| (1..=1_000_000).contains(count))
+        .ok_or_else(|| {
+            let got = serde::de::Unexpected::Signed(count);
+            serde::de::Error::invalid_value(got, &EXPECTED)
+        })
 }
 
 impl Config {

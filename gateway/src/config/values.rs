@@ -12,12 +12,10 @@ use std::time::Duration;
 use nodling_protocol::Fleet;
 use serde::{Deserialize, Deserializer, de};
 
-/// What a period looks like, for messages.
-pub const PERIOD: &str = "a period such as \"40s\", \"5m\" or \"1m30s\"";
 /// What an address looks like, for messages.
-pub const ADDRESS: &str = "an address and a port such as \"127.0.0.1:16443\"";
+const ADDRESS: &str = "an address and a port such as \"127.0.0.1:16443\"";
 /// What a broker's URL looks like, for messages.
-pub const BROKER: &str = "mqtt[s]://[user:password@]host[:port]";
+const BROKER: &str = "mqtt[s]://[user:password@]host[:port]";
 /// What a fleet's name looks like, for messages.
 const FLEET: &str = "up to 63 lower-case letters, digits and '-'";
 
@@ -71,11 +69,6 @@ impl fmt::Display for Humane {
             ms => write!(f, "{ms}ms"),
         }
     }
-}
-
-/// For flags: a period, or what is wrong with it.
-pub fn period_flag(text: &str) -> Result<Duration, String> {
-    period(text).ok_or_else(|| format!("expected {PERIOD}"))
 }
 
 /// A text that `parse` takes, or an error that names what was expected.
