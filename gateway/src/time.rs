@@ -16,7 +16,7 @@ use crate::clock::{Moment, Now};
 
 /// No wall clock is right that shows an earlier time: when this was built, if the build says
 /// so as reproducible builds do, or else when it was written.
-const BUILT: Timestamp = match option_env!("SOURCE_DATE_EPOCH") {
+pub const BUILT: Timestamp = match option_env!("SOURCE_DATE_EPOCH") {
     Some(seconds) => Timestamp::constant(decimal(seconds), 0),
     None => Timestamp::constant(1_790_000_000, 0),
 };

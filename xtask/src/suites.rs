@@ -186,7 +186,10 @@ fn doc(context: &Context<'_>) -> anyhow::Result<Outcome> {
         "--document-private-items",
         "--locked",
     ]);
-    shell::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    shell::run(doc.env(
+        "RUSTDOCFLAGS",
+        "-D warnings -A rustdoc::private_intra_doc_links",
+    ))?;
     Ok(Outcome::Passed)
 }
 

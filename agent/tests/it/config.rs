@@ -273,7 +273,7 @@ fn the_nodes_name_is_the_hosts_as_the_kubelet_writes_it() {
 fn the_state_directory_is_systemds_before_ours() {
     let environment = Environment {
         state_dir: Some("/run/given".into()),
-        user_state_dir: Some("/home/u/.local/state/nodling-agent".into()),
+        user_state_dir: Some("/users/u/.local/state/nodling-agent".into()),
         ..Environment::default()
     };
     let mut config = Config::default();

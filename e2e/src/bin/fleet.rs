@@ -26,7 +26,7 @@ struct Arguments {
     /// How often each node beats: 10, 10s, 500ms.
     #[arg(long, value_parser = duration)]
     interval: Duration,
-    /// mqtt[s]://[user[:password]@]host[:port]
+    /// `mqtt[s]://[user[:password]@]host[:port]`
     #[arg(long, value_parser = Broker::parse)]
     broker: Broker,
     /// Join token; reserved until sessions are sealed.

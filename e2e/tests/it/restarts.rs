@@ -47,7 +47,8 @@ async fn a_killed_gateway_forgets_nothing_a_user_said() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_restart_flips_nobody() -> Result<()> {
-    let mut lab = Lab::start().await?;
+    // Above the longest pause between two attempts to connect, as the default is.
+    let mut lab = Lab::start_with(&["--grace", "10s"]).await?;
     let _agents = [lab.agent("pi-1")?, lab.agent("pi-2")?];
     let mut transitions = Vec::new();
     for name in ["pi-1", "pi-2"] {
@@ -70,7 +71,7 @@ async fn a_broker_restart_flips_nobody() -> Result<()> {
             .iter()
             .all(|node| condition(node, "Ready").unwrap().status == "True")
     };
-    wait::throughout("still Ready", Duration::from_secs(6), ask, are_ready).await?;
+    wait::throughout("still Ready", Duration::from_secs(11), ask, are_ready).await?;
     lab.broker.restart().await?;
     for (name, transition) in ["pi-1", "pi-2"].iter().zip(transitions) {
         lab.is_renewed_again(name, Duration::from_secs(40)).await?;

@@ -1,3 +1,5 @@
+//! Configuration as users write it, right and wrong.
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../gateway.example.toml");
@@ -173,12 +175,12 @@ fn the_environment_gives_the_password() {
 fn the_data_directory_is_systemds_or_roots_or_the_users() {
     let path = |text: &str| Some(PathBuf::from(text));
     let user = Environment {
-        home: path("/home/ada"),
+        home: path("/users/ada"),
         ..Environment::default()
     };
     assert_eq!(
         user.data_dir(),
-        Path::new("/home/ada/.local/state/nodling-gateway")
+        Path::new("/users/ada/.local/state/nodling-gateway")
     );
     let root = Environment {
         is_root: true,

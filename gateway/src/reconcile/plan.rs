@@ -60,7 +60,11 @@ impl<'c> Plan<'c> {
         self.event(actions);
         let is_waiting =
             self.kube.object.is_writing || self.kube.object.backoff.until(self.now).is_some();
-        self.kube.is_settled = actions.len() == before && !is_waiting;
+        let is_alive = self
+            .claim()
+            .is_some_and(|claim| self.roster.is_alive(claim, self.now));
+        // The beat that ends a silence is news, however lately the Lease was renewed.
+        self.kube.is_settled = actions.len() == before && !is_waiting && is_alive;
         for until in [
             self.kube.object.backoff.until(self.now),
             self.kube.leases.backoff.until(self.now),

@@ -170,6 +170,20 @@ fn a_node_that_is_back_is_ready_and_untainted_at_once() {
 }
 
 #[test]
+fn the_beat_that_ends_a_short_silence_counts_before_the_lease_is_due() {
+    let settings = Settings {
+        grace: secs(4),
+        ..Settings::default()
+    };
+    let (mut world, mut board) = (World::new(settings), attic());
+    world.join(&mut board);
+    world.pass(secs(5));
+    assert_eq!(world.kubernetes.ready("attic"), "Unknown/NodeStatusUnknown");
+    world.beat(&mut board);
+    assert_eq!(world.kubernetes.ready("attic"), "True/KubeletReady");
+}
+
+#[test]
 fn one_silent_node_of_two_is_evicted_and_both_silent_are_not() {
     let (mut world, mut board, mut other) = (embedded(), attic(), Board::new("cellar", 0xC1));
     world.join(&mut board);

@@ -143,6 +143,9 @@ const KUBE_CLIENT: &[&str] = &[
     "gateway/src/watch",
     "gateway/src/apiserver",
     "gateway/src/run",
+    // They open the client and use it for the command line.
+    "gateway/src/target",
+    "gateway/src/admin",
 ];
 
 /// Foreign libraries stay behind the files that are theirs. Tests may use what they need.
@@ -187,7 +190,7 @@ fn kube_clients(file: &Source) -> Vec<Finding> {
             .any(|name| matches!(name, "Client" | "Api"));
         (!before.ends_with("::") && names_client).then_some(at)
     });
-    let text = "the Kubernetes client is for apply, watch, apiserver and run.rs";
+    let text = "the Kubernetes client is for apply, watch, admin, apiserver, target.rs and run.rs";
     paths
         .map(|at| Finding::new(&file.path, line_of(code, at), text))
         .collect()

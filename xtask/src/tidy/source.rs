@@ -40,7 +40,10 @@ impl Source {
     /// Whether the whole file is test code.
     pub(crate) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
-        parts.any(|part| matches!(part, "tests" | "tests.rs" | "benches" | "testing.rs"))
+        parts.any(|part| {
+            matches!(part, "tests" | "tests.rs" | "benches" | "testing.rs")
+                || part.ends_with("_tests.rs")
+        })
     }
 }
 
