@@ -52,7 +52,10 @@ pub(super) struct Link {
 /// How an attempt ended.
 enum End {
     Stopped,
-    Lost(ConnectionError),
+    Lost {
+        error: ConnectionError,
+        was_connected: bool,
+    },
 }
 
 impl Link {
@@ -69,15 +72,22 @@ impl Link {
     /// Keeps a connection until told to stop.
     pub(super) async fn keep(self, mut crew: Crew, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut backoff = Backoff::default();
+        let mut is_trouble_said = false;
         while !*stop.borrow() {
             let started = Instant::now();
-            let error = match self.live(&mut crew, &mut stop).await? {
+            let (error, was_connected) = match self.live(&mut crew, &mut stop).await? {
                 End::Stopped => return Ok(()),
-                End::Lost(error) => error,
+                End::Lost {
+                    error,
+                    was_connected,
+                } => (error, was_connected),
             };
             backoff.connected_for(started.elapsed());
             let wait = backoff.next_wait(getrandom::u64()?);
-            (self.say)(&format!("broker: {error}; again in {wait:.1?}"));
+            if was_connected || !is_trouble_said {
+                (self.say)(&format!("{}: {error}", crew.first_name()));
+            }
+            is_trouble_said = true;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|is_over| *is_over) => {}
@@ -105,7 +115,12 @@ impl Link {
         loop {
             match live.poll(&mut event_loop, stop).await? {
                 Some(Ok(event)) => live.take(event)?,
-                Some(Err(error)) => return Ok(End::Lost(error)),
+                Some(Err(error)) => {
+                    return Ok(End::Lost {
+                        error,
+                        was_connected: live.is_connected,
+                    });
+                }
                 None => return Ok(End::Stopped),
             }
         }

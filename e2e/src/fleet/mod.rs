@@ -43,7 +43,7 @@ pub struct Options {
     pub prefix: String,
     /// Connections to the broker, at most one per node.
     pub connections: usize,
-    /// Told when a connection breaks.
+    /// Told when a connection breaks, or the first attempt fails.
     pub say: fn(&str),
 }
 
