@@ -242,6 +242,8 @@ impl Connection<'_> {
             }
             let deadline = self.deadline(outbox.borrow().interval());
             tokio::select! {
+                // After a standstill the acknowledgement may be here and its deadline past.
+                biased;
                 event = &mut poll => {
                     return event.map_err(|err| End::Lost(self.trouble(&err)));
                 }
