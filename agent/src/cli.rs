@@ -70,7 +70,7 @@ impl Arguments {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::{Long, Short, Value, ValueExt as _};
         let mut parser = lexopt::Parser::from_args(arguments);
-        let (mut command, mut is_once) = (None, false);
+        let (mut command, mut is_once, mut root) = (None, false, None);
         let mut parsed = Self {
             command: Command::Run,
             config: None,
@@ -79,11 +79,23 @@ impl Arguments {
         };
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("config") => parsed.config = Some(parser.value()?.into()),
-                Long("root") => parsed.root = parser.value()?.into(),
-                Long("broker") => parsed.overrides.broker = Some(parser.value()?.string()?),
-                Long("node-name") => parsed.overrides.node_name = Some(parser.value()?.string()?),
-                Long("interval") => parsed.overrides.interval = Some(parser.value()?.string()?),
+                Long("config") => once("--config", &mut parsed.config, parser.value()?.into())?,
+                Long("root") => once("--root", &mut root, parser.value()?.into())?,
+                Long("broker") => {
+                    once(
+                        "--broker",
+                        &mut parsed.overrides.broker,
+                        parser.value()?.string()?,
+                    )?;
+                }
+                Long("node-name") => {
+                    let name = parser.value()?.string()?;
+                    once("--node-name", &mut parsed.overrides.node_name, name)?;
+                }
+                Long("interval") => {
+                    let interval = parser.value()?.string()?;
+                    once("--interval", &mut parsed.overrides.interval, interval)?;
+                }
                 Long("once") => is_once = true,
                 Long("version") | Short('V') => {
                     parsed.command = Command::Version;
@@ -105,12 +117,21 @@ impl Arguments {
                 Long(_) | Short(_) | Value(_) => return Err(argument.unexpected()),
             }
         }
+        parsed.root = root.unwrap_or(parsed.root);
         parsed.command = match (command.unwrap_or(Command::Run), is_once) {
             (Command::Assess { .. }, is_once) => Command::Assess { is_once },
             (_, true) => return Err("--once belongs to assess".into()),
             (command, false) => command,
         };
         Ok(parsed)
+    }
+}
+
+/// Of two values one would be meant and not taken.
+fn once<T>(flag: &str, place: &mut Option<T>, value: T) -> Result<(), lexopt::Error> {
+    match place.replace(value) {
+        Some(_) => Err(format!("{flag} is given twice").into()),
+        None => Ok(()),
     }
 }
 
@@ -156,5 +177,12 @@ mod tests {
         assert!(parse("frobnicate").unwrap_err().contains("frobnicate"));
         assert!(parse("--frob").unwrap_err().contains("--frob"));
         assert!(parse("run check").unwrap_err().contains("check"));
+    }
+
+    #[test]
+    fn a_flag_stands_once() {
+        let twice = parse("--broker mqtt://a --broker mqtt://b");
+        assert_eq!(twice.unwrap_err(), "--broker is given twice");
+        assert!(parse("--root / --root /").is_err());
     }
 }

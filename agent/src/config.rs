@@ -143,8 +143,8 @@ pub enum ConfigError {
     )]
     HostName(String),
     /// There is nothing to connect to.
-    #[error("no broker: set broker = \"mqtt://host\" in {DEFAULT_FILE}, or pass --broker")]
-    NoBroker,
+    #[error("no broker: set broker = \"mqtt://host\" in {0}, or pass --broker")]
+    NoBroker(PathBuf),
     /// A password for nobody.
     #[error("there is a broker password and no user name: set broker = \"mqtt://user@host\"")]
     NoUser,
@@ -269,14 +269,13 @@ impl Config {
         Ok(())
     }
 
-    /// The node's name: configured, or the host's in the form that the kubelet gives it.
+    /// The node's name: configured, or the host's.
     pub fn node_name(&self, hostname: &str) -> Result<String, ConfigError> {
         if let Some(name) = &self.node_name {
             return Ok(name.clone());
         }
-        let name = hostname.trim().to_lowercase();
-        match NodeName::parse(&name) {
-            Ok(_) => Ok(name),
+        match NodeName::parse(hostname) {
+            Ok(_) => Ok(hostname.into()),
             Err(_) => Err(ConfigError::HostName(hostname.into())),
         }
     }
@@ -415,7 +414,7 @@ fn node_name(text: &str) -> Result<String, Refusal> {
     let refused = |_| {
         Refusal::new(
             text,
-            "a name of lower-case letters, digits, '-' and '.', such as \"attic\"",
+            "a name of at most 253 lower-case letters, digits, '-' and '.', such as \"attic\"",
         )
     };
     NodeName::parse(text)
@@ -427,7 +426,7 @@ fn fleet(text: &str) -> Result<String, Refusal> {
     let refused = |_| {
         Refusal::new(
             text,
-            "a name of lower-case letters, digits and '-', such as \"home\"",
+            "a name of at most 63 lower-case letters, digits and '-', such as \"home\"",
         )
     };
     Fleet::parse(text)

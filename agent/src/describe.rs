@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::assess::capacity::Amount;
 use crate::assess::{Assessment, Sensor};
-use crate::encode::{board, labels, system};
+use crate::encode::{board, system};
 use crate::observe::Observation;
 
 /// Everything that one assessment says.
@@ -21,14 +21,42 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
             .collect::<Map<_, _>>(),
         "readings": readings(assessment),
         "board": {
-            "name": observation.fixed.profile.name,
-            "model": board.map_or("", |board| board.model),
-            "soc": board.map_or("", |board| board.soc),
+            "name": board.name,
+            "model": board.model,
+            "soc": board.soc,
         },
         "labels": labels(observation)
             .map(|(key, value)| (key.to_owned(), value.into()))
             .collect::<Map<_, _>>(),
     })
+}
+
+/// What of this board the gateway makes labels of; values that Kubernetes would refuse are left
+/// out.
+fn labels(observation: &Observation) -> impl Iterator<Item = (&'static str, &str)> {
+    let host = &observation.fixed.host;
+    let board = board(observation);
+    [
+        ("kubernetes.io/hostname", host.hostname.as_ref()),
+        ("kubernetes.io/os", host.operating_system),
+        ("kubernetes.io/arch", host.architecture.as_ref()),
+        ("nodling.dev/board", board.name),
+        ("nodling.dev/soc", board.soc),
+    ]
+    .into_iter()
+    .filter(|(_, value)| is_label_value(value))
+}
+
+fn is_label_value(value: &str) -> bool {
+    /// As Kubernetes limits it.
+    const BYTES_MAX: usize = 63;
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    value.len() <= BYTES_MAX
+        && is_end(value.chars().next())
+        && is_end(value.chars().next_back())
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn status(observation: &Observation, assessment: &Assessment) -> Value {

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use nodling_protocol::detail::{
     ClockDetail, CpuTimes, DiskDetail, FilesystemDetail, InterfaceDetail, MemoryDetail,
 };
-use nodling_protocol::facts::{Address, Board, Label, Resource, Sensor, SystemInfo};
+use nodling_protocol::facts::{Address, Board, Resource, Sensor, SystemInfo};
 use nodling_protocol::frame::{Message, Position, encode_clear};
 use nodling_protocol::heartbeat::ReadingsBuffer;
 use nodling_protocol::units::{CentiLoad, Kibibytes, Uptime};
@@ -213,9 +213,10 @@ pub fn facts<'a>(
             kind: *kind,
             address,
         })),
-        labels: bounded(labels(observation).map(|(key, value)| Label { key, value })),
+        // The usual ones the gateway makes of what stands here anyway.
+        labels: heapless::Vec::new(),
         taints: heapless::Vec::new(),
-        board: board(observation),
+        board: Some(board(observation)),
         sensors: bounded(assessment.sensors.iter().map(|sensor| Sensor {
             name: &sensor.name,
             unit: sensor.unit,
@@ -247,40 +248,14 @@ pub fn system(observation: &Observation) -> SystemInfo<'_> {
     }
 }
 
-/// The labels that a board asks for; values that Kubernetes would refuse are left out.
-pub fn labels(observation: &Observation) -> impl Iterator<Item = (&'static str, &str)> {
+/// Which board it is; what nothing says is empty.
+pub fn board(observation: &Observation) -> Board<'_> {
     let fixed = &observation.fixed;
-    [
-        ("kubernetes.io/hostname", fixed.host.hostname.as_ref()),
-        ("kubernetes.io/os", fixed.host.operating_system),
-        ("kubernetes.io/arch", fixed.host.architecture.as_ref()),
-        ("nodling.dev/board", fixed.profile.name.as_str()),
-    ]
-    .into_iter()
-    .filter(|(_, value)| is_label_value(value))
-}
-
-fn is_label_value(value: &str) -> bool {
-    /// As Kubernetes limits it.
-    const BYTES_MAX: usize = 63;
-    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    value.len() <= BYTES_MAX
-        && is_end(value.chars().next())
-        && is_end(value.chars().next_back())
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-/// Which board it is, if anything says so.
-pub fn board(observation: &Observation) -> Option<Board<'_>> {
-    let fixed = &observation.fixed;
-    let model = text(&fixed.board.model);
-    (!model.is_empty() || fixed.profile.name != nodling_boards::GENERIC).then(|| Board {
+    Board {
         name: &fixed.profile.name,
-        model,
+        model: text(&fixed.board.model),
         soc: fixed.profile.identity.soc.as_deref().unwrap_or_default(),
-    })
+    }
 }
 
 fn text(reading: &Reading<Box<str>>) -> &str {
@@ -368,7 +343,7 @@ fn detail(observation: &Observation) -> Detail<'_> {
         filesystems: bounded(each(&observation.filesystems).filter_map(filesystem)),
         clock: present(&observation.clock.timex).map(|timex| ClockDetail {
             is_synchronized: !timex.is_unsynchronised,
-            offset_us: 0,
+            offset_us: timex.offset_us,
             max_error_us: u64::try_from(timex.error_us_max).unwrap_or_default(),
         }),
     }

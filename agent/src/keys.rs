@@ -60,7 +60,7 @@ impl<'t> Document<'t> {
             }),
             Err(err) => Err(KeyError::Syntax {
                 place: format!("{file}:{}", line(text, err.span())),
-                message: err.message().replace('\n', " "),
+                message: syntax(text, &err),
             }),
         }
     }
@@ -247,6 +247,15 @@ pub fn show_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".into() } else { text }
 }
 
+/// The parser's words, with the key that stands twice.
+fn syntax(text: &str, err: &toml::de::Error) -> String {
+    let message = err.message().replace('\n', " ");
+    match err.span().and_then(|span| text.get(span)) {
+        Some(key) if message == "duplicate key" => format!("{message} {key}"),
+        Some(_) | None => message,
+    }
+}
+
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -270,7 +279,9 @@ fn hint(name: &str, known: &[&str]) -> String {
     const NEAR: usize = 2;
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
     match nearest {
-        Some((steps, key)) if steps <= NEAR => format!("did you mean {key}?"),
+        Some((steps, key)) if steps <= NEAR && steps < name.chars().count().div_ceil(2) => {
+            format!("did you mean {key}?")
+        }
         _ => format!("known here: {}", known.join(", ")),
     }
 }

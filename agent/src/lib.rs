@@ -21,4 +21,5 @@ pub mod describe;
 pub mod instance;
 pub mod parts;
 mod agenda;
+mod goodbye;
 pub mod run;

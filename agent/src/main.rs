@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nodling_agent::assess::{State, assess};
 use nodling_agent::cli::{Arguments, Command, HELP};
-use nodling_agent::config::{Config, ConfigError, Environment};
+use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
@@ -132,7 +132,10 @@ async fn live(
     config: Config,
     environment: Environment,
 ) -> anyhow::Result<()> {
-    let broker = config.broker.clone().ok_or(ConfigError::NoBroker)?;
+    let broker = config.broker.clone().ok_or_else(|| {
+        let file = arguments.config.as_deref();
+        ConfigError::NoBroker(file.unwrap_or(Path::new(DEFAULT_FILE)).into())
+    })?;
     let pem = config.read_pem()?;
     let tls = pem
         .map(|pem| tls::client_config(&pem))
@@ -179,11 +182,15 @@ async fn live(
         notices,
         signals,
     };
-    if is_leaving {
-        agent.leave(ends).await?;
-    } else {
-        agent.run(ends).await?;
-    }
+    // A task of its own: what wakes the runtime's first future costs a system call each time.
+    let work = tokio::spawn(async move {
+        if is_leaving {
+            agent.leave(ends).await
+        } else {
+            agent.run(ends).await
+        }
+    });
+    work.await.context("the agent's loop")??;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use crate::agenda::{Agenda, after, phase};
 use crate::assess::{Assessment, assess};
 use crate::encode::{Identity, facts};
+use crate::goodbye::{self, Goodbye};
 use crate::observe::{Detail, Observation};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
@@ -59,6 +60,15 @@ pub enum RunError {
     /// `leave` found no broker.
     #[error("no connection to {broker}")]
     NotConnected {
+        /// Host and port.
+        broker: String,
+        /// Why.
+        #[source]
+        trouble: Trouble,
+    },
+    /// `leave` was heard by nobody.
+    #[error("{broker} did not pass the goodbye on")]
+    Unheard {
         /// Host and port.
         broker: String,
         /// Why.
@@ -157,7 +167,11 @@ impl Agent {
                     } else {
                         Bye::Restart
                     };
-                    self.goodbye(bye, &mut ports).await;
+                    match self.goodbye(bye, GOODBYE_WITHIN, &mut ports).await {
+                        Goodbye::Said => {}
+                        Goodbye::Failed(trouble) => debug!(%trouble, "the goodbye was not taken"),
+                        Goodbye::Unanswered => debug!("the goodbye was not acknowledged"),
+                    }
                     return Ok(());
                 }
             }
@@ -176,6 +190,7 @@ impl Agent {
                         return Err(RunError::NotConnected { broker, trouble });
                     }
                     Notice::Refused(_)
+                    | Notice::Accepted
                     | Notice::Down(_)
                     | Notice::Announced { .. }
                     | Notice::Dropped => {}
@@ -187,27 +202,18 @@ impl Agent {
             return Err(RunError::NoAnswer { broker });
         };
         self.take(connected?, Instant::now(), &ports.outbox);
-        self.goodbye(Bye::Leave, &mut ports).await;
-        Ok(())
+        match self.goodbye(Bye::Leave, LEAVE_WITHIN, &mut ports).await {
+            Goodbye::Said => Ok(()),
+            Goodbye::Failed(trouble) => Err(RunError::Unheard { broker, trouble }),
+            Goodbye::Unanswered => Err(RunError::NoAnswer { broker }),
+        }
     }
 
-    async fn goodbye(&mut self, bye: Bye, ports: &mut Ports) {
+    async fn goodbye(&mut self, bye: Bye, within: Duration, ports: &mut Ports) -> Goodbye {
         telemetry::stopping();
         info!(?bye, is_connected = self.will_hash.is_some(), "stopping");
         let bye = self.will_hash.map(|_| self.parts.encoder.bye(bye));
-        ports.outbox.send_modify(|outbox| outbox.close(bye));
-        // A session that still has something to tell must not wait for us.
-        let notices = &mut ports.notices;
-        let told_all = async { while notices.recv().await.is_some() {} };
-        let ended = async {
-            tokio::select! {
-                () = ports.outbox.closed() => {}
-                () = told_all => {}
-            }
-        };
-        if tokio::time::timeout(GOODBYE_WITHIN, ended).await.is_err() {
-            debug!("the goodbye was not acknowledged");
-        }
+        goodbye::say(bye, within, ports).await
     }
 
     fn due(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
@@ -290,6 +296,11 @@ impl Agent {
                 self.say(trouble);
             }
             Notice::Refused(trouble) => self.say(trouble),
+            Notice::Accepted => {
+                self.trouble = None;
+                info!(broker = %self.parts.broker, "the broker passes our frames on again");
+                telemetry::status(&format!("connected to {}", self.parts.broker));
+            }
             Notice::Down(frame) => self.obey(&frame, now, outbox),
             Notice::Announced { frame, is_retained } => {
                 self.greet(&frame, is_retained, now, outbox);
@@ -320,7 +331,7 @@ impl Agent {
     fn say(&mut self, trouble: Trouble) {
         telemetry::status(&format!("{}: {trouble}", self.parts.broker));
         if self.trouble.as_ref() == Some(&trouble) {
-            debug!(broker = %self.parts.broker, %trouble, "still no connection");
+            debug!(broker = %self.parts.broker, %trouble, "the same again");
         } else {
             warn!(broker = %self.parts.broker, "{trouble}");
             self.trouble = Some(trouble);

@@ -24,6 +24,8 @@ pub struct Clock {
 pub struct Timex {
     /// `STA_UNSYNC` is set: nobody disciplines the clock.
     pub is_unsynchronised: bool,
+    /// How far the clock is off, as its discipline reckons; it is being slewed by this.
+    pub offset_us: i64,
     /// The kernel's bound on the error; it grows while nobody disciplines the clock.
     pub error_us_max: i64,
 }
@@ -46,6 +48,7 @@ fn timex(answer: Adjtimex) -> Result<Timex, ReadError> {
     }
     Ok(Timex {
         is_unsynchronised: answer.status & libc::STA_UNSYNC != 0,
+        offset_us: answer.offset_us,
         error_us_max: answer.maxerror_us,
     })
 }
@@ -60,6 +63,7 @@ mod tests {
         let answer = |status| {
             timex(Adjtimex {
                 status,
+                offset_us: 0,
                 maxerror_us: 16_000_000,
             })
             .unwrap()
@@ -69,6 +73,7 @@ mod tests {
         assert!(
             timex(Adjtimex {
                 status: 0,
+                offset_us: 0,
                 maxerror_us: -1
             })
             .is_err()

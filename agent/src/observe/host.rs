@@ -23,7 +23,7 @@ pub struct Host {
     pub kernel_release: Box<str>,
     /// uname's machine, the kernel's architecture, for example `aarch64`.
     pub kernel_machine: Box<str>,
-    /// uname's node name.
+    /// uname's node name, in lower case as the kubelet takes it.
     pub hostname: Box<str>,
     /// This program's architecture as Go writes it, for example `arm64`.
     pub architecture: Box<str>,
@@ -60,10 +60,15 @@ pub(super) fn read(root: &mut Root) -> Host {
         ),
         kernel_release: uname.release.into(),
         kernel_machine: uname.machine.into(),
-        hostname: uname.nodename.into(),
+        hostname: hostname(&uname.nodename),
         architecture,
         operating_system: "linux",
     }
+}
+
+/// As the kubelet writes it, on the Node and in its label.
+fn hostname(nodename: &str) -> Box<str> {
+    nodename.trim().to_lowercase().into()
 }
 
 /// Whether the system is going down: systemd has scheduled it, or has locked out new logins for it.
@@ -111,6 +116,11 @@ fn pretty_name(text: &[u8]) -> Result<Option<Box<str>>, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_name_is_in_lower_case() {
+        assert_eq!(&*hostname(" Attic.LAN\n"), "attic.lan");
+    }
 
     #[test]
     fn a_pretty_name_is_unquoted() {

@@ -54,6 +54,8 @@ pub(super) struct Uname {
 #[serde(deny_unknown_fields)]
 pub(super) struct Adjtimex {
     pub(super) status: i32,
+    #[serde(default)]
+    pub(super) offset_us: i64,
     pub(super) maxerror_us: i64,
 }
 
@@ -213,6 +215,10 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
     }
     Ok(Adjtimex {
         status: timex.status,
+        offset_us: match widened(timex.offset) {
+            offset_ns if timex.status & libc::STA_NANO != 0 => offset_ns / 1000,
+            offset_us => offset_us,
+        },
         maxerror_us: widened(timex.maxerror),
     })
 }

@@ -151,6 +151,8 @@ pub enum Notice {
     Disconnected(Trouble),
     /// The broker takes our frames but does not pass them on, or refuses our subscriptions.
     Refused(Trouble),
+    /// The broker passes our frames on again.
+    Accepted,
     /// Somebody spoke to us.
     Down(Box<[u8]>),
     /// The gateway announced itself.

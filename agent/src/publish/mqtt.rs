@@ -242,6 +242,8 @@ impl Connection<'_> {
             }
             let deadline = self.deadline(outbox.borrow().interval());
             tokio::select! {
+                // After a standstill the acknowledgement may be here and its deadline past.
+                biased;
                 event = &mut poll => {
                     return event.map_err(|err| End::Lost(self.trouble(&err)));
                 }
@@ -281,10 +283,15 @@ impl Connection<'_> {
                     ack.reason,
                     PubAckReason::Success | PubAckReason::NoMatchingSubscribers
                 );
-                let news = is_refused && !self.is_refused;
-                self.is_refused = is_refused;
-                news.then(|| Trouble::PublishRefused(self.session.up.as_str().into()))
-                    .map(Notice::Refused)
+                let was_refused = std::mem::replace(&mut self.is_refused, is_refused);
+                match (was_refused, is_refused) {
+                    (false, true) => {
+                        let topic = self.session.up.as_str().into();
+                        Some(Notice::Refused(Trouble::PublishRefused(topic)))
+                    }
+                    (true, false) => Some(Notice::Accepted),
+                    (false, false) | (true, true) => None,
+                }
             }
             Event::Incoming(Incoming::SubAck(ack)) => {
                 let topics = [&self.session.down, &self.session.gateway];

@@ -79,6 +79,9 @@ pub enum Trouble {
     /// We do not trust the issuer.
     #[error("the broker's certificate is signed by nobody we trust: set ca_file in [tls]")]
     UnknownIssuer,
+    /// The broker wants a certificate, and we have none.
+    #[error("the broker wants a certificate of ours: set cert_file and key_file in [tls]")]
+    CertificateWanted,
     /// The broker does not like our certificate.
     #[error("the broker does not accept our certificate ({0}): check cert_file in [tls]")]
     CertificateRefused(Box<str>),
@@ -152,15 +155,19 @@ pub(super) fn tls_trouble(err: &rustls::Error) -> Trouble {
                 Trouble::NotYetValid
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Trouble::Expired,
-            CertificateError::UnknownIssuer => Trouble::UnknownIssuer,
+            // A bad signature is one of an authority that took the name of ours.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Trouble::UnknownIssuer
+            }
             err => Trouble::Tls(one_line(&err.to_string())),
         },
         rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired
-            | AlertDescription::BadCertificate
+            AlertDescription::CertificateRequired => Trouble::CertificateWanted,
+            AlertDescription::BadCertificate
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::UnknownCA => {
                 Trouble::CertificateRefused(one_line(&format!("{alert:?}")))
             }

@@ -118,13 +118,13 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
         ),
         (
             "node_name = \"Attic\"",
-            "agent.toml:1: node_name: got \"Attic\", expected a name of lower-case letters, \
-             digits, '-' and '.', such as \"attic\"",
+            "agent.toml:1: node_name: got \"Attic\", expected a name of at most 253 \
+             lower-case letters, digits, '-' and '.', such as \"attic\"",
         ),
         (
             "fleet = \"a.b\"",
-            "agent.toml:1: fleet: got \"a.b\", expected a name of lower-case letters, digits \
-             and '-', such as \"home\"",
+            "agent.toml:1: fleet: got \"a.b\", expected a name of at most 63 lower-case \
+             letters, digits and '-', such as \"home\"",
         ),
         (
             "broker = \"mqtt://u:secret@host:port\"",
@@ -164,9 +164,19 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
     ] {
         assert_eq!(error(text), expected);
     }
+}
+
+#[test]
+fn what_is_no_key_and_no_toml_is_named_with_its_line() {
     let syntax = error("fleet = \"home\"\ninterval = \n");
     assert!(syntax.starts_with("agent.toml:2: "), "{syntax}");
-    assert!(error("fleet = \"a\"\nfleet = \"b\"\n").starts_with("agent.toml:2: "));
+    let twice = error("fleet = \"a\"\nfleet = \"b\"\n");
+    assert_eq!(twice, "agent.toml:2: duplicate key fleet");
+    let far = error("[obs]");
+    assert!(
+        far.contains("obs: unknown key; known here: node_name"),
+        "{far}"
+    );
 }
 
 struct Written {
@@ -258,9 +268,9 @@ fn tls_is_whole_or_refused() {
 }
 
 #[test]
-fn the_nodes_name_is_the_hosts_as_the_kubelet_writes_it() {
+fn the_nodes_name_is_the_hosts_if_that_is_one() {
     let config = Config::default();
-    assert_eq!(config.node_name(" Attic.LAN\n").unwrap(), "attic.lan");
+    assert_eq!(config.node_name("attic.lan").unwrap(), "attic.lan");
     let err = config.node_name("my_pi").unwrap_err().to_string();
     assert!(
         err.contains("\"my_pi\"") && err.contains("set node_name"),

@@ -9,3 +9,4 @@ mod broker;
 mod input;
 mod failures;
 mod agent;
+mod tls;

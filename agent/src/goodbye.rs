@@ -1,0 +1,45 @@
+//! The end of a session: a goodbye, if there is somebody to say it to, and what became of it.
+//!
+//! Never waits for longer than it is told to: systemd and people wait for the end.
+
+use std::time::Duration;
+
+use crate::parts::Ports;
+use crate::publish::Notice;
+use crate::publish::trouble::Trouble;
+
+/// What became of a goodbye.
+#[derive(Debug)]
+pub(crate) enum Goodbye {
+    /// The broker refused it, or hung up.
+    Failed(Trouble),
+    /// It was acknowledged, or there was none to say.
+    Said,
+    /// Time ran out.
+    Unanswered,
+}
+
+/// Ends the session once the broker has acknowledged the frame.
+pub(crate) async fn say(bye: Option<&[u8]>, within: Duration, ports: &mut Ports) -> Goodbye {
+    ports.outbox.send_modify(|outbox| outbox.close(bye));
+    // A session that still has something to tell must not wait for us.
+    let notices = &mut ports.notices;
+    let told_all = async {
+        let mut outcome = Goodbye::Said;
+        while let Some(notice) = notices.recv().await {
+            if let Notice::Refused(trouble) | Notice::Disconnected(trouble) = notice {
+                outcome = Goodbye::Failed(trouble);
+            }
+        }
+        outcome
+    };
+    let ended = async {
+        tokio::select! {
+            biased;
+            outcome = told_all => outcome,
+            () = ports.outbox.closed() => Goodbye::Said,
+        }
+    };
+    let ended = tokio::time::timeout(within, ended).await;
+    ended.unwrap_or(Goodbye::Unanswered)
+}
