@@ -31,17 +31,26 @@ pub enum SeenChange {
     /// A Node is there, or changed.
     Node(Box<SeenNode>),
     /// A Node was deleted.
-    NodeGone(Box<str>),
+    NodeGone(Gone),
     /// A Lease of `kube-node-lease` is there, or changed.
     Lease(SeenLease),
     /// A Lease of `kube-node-lease` was deleted.
-    LeaseGone(Box<str>),
+    LeaseGone(Gone),
     /// A list begins: what is not named before [`SeenChange::Relisted`] is gone.
     Relisting(Collection),
     /// The list is complete.
     Relisted(Collection),
     /// The watch broke; what was seen may be out of date until the next list.
     Lost(Collection),
+}
+
+/// A deleted object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// The deletion's resourceVersion: an object that is newer was made since.
+    pub resource_version: Box<str>,
 }
 
 /// What is listed and watched.

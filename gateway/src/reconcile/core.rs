@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use nodling_protocol::{Down, NodeName};
 
 use super::backoff::Jitter;
-use super::kube::Kube;
+use super::kube::{Kube, is_older};
 use super::lifecycle::Evictions;
 use super::plan::Plan;
 use super::{Action, Outcome, Settings};
@@ -131,7 +131,14 @@ impl Core {
         let mut actions = Vec::new();
         match change {
             SeenChange::Node(node) => self.see_node(now, node, &mut actions),
-            SeenChange::NodeGone(name) => self.lose_node(now, &name, &mut actions),
+            SeenChange::NodeGone(gone) => {
+                let seen = self.seen_node(&gone.name);
+                if !seen
+                    .is_some_and(|seen| is_older(&gone.resource_version, &seen.resource_version))
+                {
+                    self.lose_node(now, &gone.name, &mut actions);
+                }
+            }
             SeenChange::Lease(lease) => {
                 if let Some(index) = self.slot(&lease.name)
                     && let Some(kube) = self.kubes.get_mut(index)
@@ -143,9 +150,12 @@ impl Core {
                     self.reconcile(now, index, &mut actions);
                 }
             }
-            SeenChange::LeaseGone(name) => {
-                if let Some(index) = self.roster.index(&name)
+            SeenChange::LeaseGone(gone) => {
+                if let Some(index) = self.roster.index(&gone.name)
                     && let Some(kube) = self.kubes.get_mut(index)
+                    && !kube.lease.as_ref().is_some_and(|lease| {
+                        is_older(&gone.resource_version, &lease.resource_version)
+                    })
                 {
                     kube.lease = None;
                     self.reconcile(now, index, &mut actions);

@@ -18,8 +18,6 @@ use crate::clock::{Moment, Now};
 use crate::roster::{Claim, Member, Roster};
 use crate::seen::{SeenNode, digest};
 
-/// Status is written this often without need, give or take half.
-const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 /// Deadlines are exceeded by the least there is.
 const JUST_AFTER: Duration = Duration::from_millis(1);
 
@@ -158,7 +156,7 @@ impl<'c> Plan<'c> {
         if self.kube.is_gone {
             let message = format!(
                 "Node {name} was deleted while its agent beats, and is registered again; \
-                 to be rid of it: nodling-gateway nodes forget {name}"
+                 to be rid of it, stop the agent, then: nodling-gateway nodes forget {name}"
             );
             news.push(News::normal("Recreated", message));
         }
@@ -191,11 +189,8 @@ impl<'c> Plan<'c> {
 
     fn status(&mut self, claim: &Claim, (seen, is_kubelets): (&SeenNode, bool)) -> Option<Action> {
         let patch = status::patch(self.settings, claim, (seen, is_kubelets), self.wall)?;
-        let due = *self
-            .kube
-            .status
-            .due
-            .get_or_insert_with(|| self.now + self.jitter.around(STATUS_INTERVAL));
+        let next = self.now + self.jitter.around(self.settings.status_interval);
+        let due = *self.kube.status.due.get_or_insert(next);
         let at = if patch.is_changed {
             self.kube.status.open_at(patch.key)
         } else {
@@ -208,7 +203,7 @@ impl<'c> Plan<'c> {
         self.kube
             .status
             .write(patch.key, self.now, patch.is_changed);
-        self.kube.status.due = Some(self.now + self.jitter.around(STATUS_INTERVAL));
+        self.kube.status.due = Some(next);
         self.kube.on_success = patch.news;
         Some(self.patch_status(patch.body))
     }

@@ -113,6 +113,20 @@ fn a_quiet_hour_writes_leases_and_a_status_every_five_minutes() {
 }
 
 #[test]
+fn an_unchanged_status_is_written_as_often_as_the_settings_say() {
+    let settings = Settings {
+        status_interval: secs(1800),
+        ..Settings::default()
+    };
+    let (mut world, mut board) = (World::new(settings), attic());
+    world.join(&mut board);
+    world.actions.clear();
+    world.live(&mut board, secs(3600));
+    let statuses = world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    assert!((1..=4).contains(&statuses), "{statuses}");
+}
+
+#[test]
 fn fast_beats_renew_no_more_often_than_every_eight_seconds() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);
@@ -660,6 +674,28 @@ fn a_deleted_node_whose_agent_beats_is_registered_again_and_says_so() {
     world.pass(secs(60));
     assert!(world.kubernetes.nodes.is_empty());
     assert!(world.kubernetes.leases.is_empty());
+}
+
+#[test]
+fn a_deletion_that_is_older_than_the_new_node_is_old_news() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let mut old = world.kubernetes.nodes.remove("attic").unwrap();
+    world.kubernetes.stamp(&mut old);
+    // The next write finds nothing, and a new Node is made before the watch tells of the old.
+    board.conditions = board
+        .conditions
+        .with(Kind::DiskPressure, Status::True);
+    world.beat(&mut board);
+    world.live(&mut board, secs(10));
+    assert_ne!(
+        world.kubernetes.nodes["attic"]["metadata"]["uid"],
+        old["metadata"]["uid"]
+    );
+    world.actions.clear();
+    world.see_gone("attic", &old);
+    assert_eq!(world.count(is_write), 0, "{:?}", world.actions);
+    assert!(world.core.seen_node("attic").is_some());
 }
 
 #[test]
