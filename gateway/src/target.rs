@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tracing::warn;
 
 use crate::apiserver::{
-    ApiServer, Credentials, CredentialsError, Store, StoreError, StoreOptions, kubeconfig,
+    ApiServer, Credentials, CredentialsError, STORE_FILE, Store, StoreError, StoreOptions,
+    kubeconfig,
 };
 use crate::config::{Config, Environment, Target};
 use crate::names;
@@ -43,7 +44,7 @@ pub enum TargetError {
     #[error("preparing the credentials of the embedded API")]
     Credentials(#[from] CredentialsError),
     /// An address cannot be listened on.
-    #[error("listening on {address} for the embedded API")]
+    #[error("listening on {address} for the embedded API (change it with --api-listen)")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -59,7 +60,10 @@ pub enum TargetError {
         source: io::Error,
     },
     /// No gateway has run with this data directory.
-    #[error("{dir} holds no credentials: run the gateway once with this data directory")]
+    #[error(
+        "no gateway has run with the data directory {dir}: name the one it uses with --data-dir, \
+         or run it once"
+    )]
     NeverRun {
         /// Which.
         dir: PathBuf,
@@ -132,6 +136,12 @@ impl Embedded {
 
 /// The API of the command line, in process: only when no gateway has the store.
 pub fn open_alone(dir: &Path, clocks: Clocks) -> Result<ApiServer, TargetError> {
+    // A mistyped directory is not to become an empty store.
+    if !dir.join(STORE_FILE).exists() {
+        return Err(TargetError::NeverRun {
+            dir: dir.to_owned(),
+        });
+    }
     let store = Arc::new(open_store(dir)?);
     Ok(ApiServer::new(store, move || clocks.reading()))
 }

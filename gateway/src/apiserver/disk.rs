@@ -81,6 +81,9 @@ pub enum StoreError {
     },
 }
 
+/// The store's file in its directory.
+pub const STORE_FILE: &str = "state.redb";
+
 /// A row to put, or to remove.
 pub(crate) type Row = (String, Option<Bytes>);
 
@@ -121,7 +124,7 @@ impl Disk {
             .mode(0o700)
             .create(directory)
             .map_err(io_error)?;
-        let path = directory.join("state.redb");
+        let path = directory.join(STORE_FILE);
         let written = Arc::clone(written);
         let file = path.clone();
         let opener = Box::new(move || {

@@ -50,6 +50,7 @@ use serde_json::{Value, json};
 pub use self::{
     body::ApiBody,
     credentials::{Credentials, CredentialsError, TlsMaterial, kubeconfig},
+    disk::STORE_FILE,
     gc::Collected,
     resources::Resource,
     serve::serve,
