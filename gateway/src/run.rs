@@ -215,6 +215,8 @@ async fn open_kubernetes(
         apiserver::serve(listener, api, tls, token, stopped).await;
         RunError::Ended("the embedded API")
     });
+    let renewal = embedded.renew_certificate(environment.host_name.clone(), clocks);
+    tasks.spawn(async move { renewal.await.into() });
     let admin = admin::listen(&dir)?;
     let for_admin = client.clone();
     tasks.spawn(async move {

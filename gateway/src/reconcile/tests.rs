@@ -683,9 +683,7 @@ fn a_deletion_that_is_older_than_the_new_node_is_old_news() {
     let mut old = world.kubernetes.nodes.remove("attic").unwrap();
     world.kubernetes.stamp(&mut old);
     // The next write finds nothing, and a new Node is made before the watch tells of the old.
-    board.conditions = board
-        .conditions
-        .with(Kind::DiskPressure, Status::True);
+    board.conditions = board.conditions.with(Kind::DiskPressure, Status::True);
     world.beat(&mut board);
     world.live(&mut board, secs(10));
     assert_ne!(
