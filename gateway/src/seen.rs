@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use nodling_protocol::{ConditionKind, Status};
 
 /// Annotation that names the agent a Node belongs to: `<fleet>/<instance>`.
@@ -178,7 +179,7 @@ pub enum ConditionType {
 }
 
 /// A Lease, trimmed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeenLease {
     /// `metadata.name`: the node's.
     pub name: Box<str>,
@@ -190,6 +191,21 @@ pub struct SeenLease {
     pub is_held_by_node: bool,
     /// `spec.renewTime`.
     pub renewed: Option<Timestamp>,
+    /// What others put on it: a Lease is written whole. Rarely there.
+    pub foreign: Option<Box<Foreign>>,
+}
+
+/// The metadata of a Lease that is not ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foreign {
+    /// `metadata.labels`.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// `metadata.annotations`.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// `metadata.finalizers`.
+    pub finalizers: Option<Vec<String>>,
+    /// `metadata.ownerReferences` but for the Node.
+    pub owners: Vec<OwnerReference>,
 }
 
 impl SeenNode {
@@ -401,11 +417,17 @@ impl SeenLease {
         let metadata = &lease.metadata;
         let name = metadata.name.as_deref().unwrap_or_default();
         let spec = lease.spec.as_ref();
-        let owner = metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.kind == "Node" && owner.name == name);
+        let owners = metadata.owner_references.clone().unwrap_or_default();
+        let (nodes, owners): (Vec<_>, Vec<_>) = owners
+            .into_iter()
+            .partition(|owner| owner.kind == "Node" && owner.name == name);
+        let owner = nodes.first();
+        let foreign = Foreign {
+            labels: metadata.labels.clone(),
+            annotations: metadata.annotations.clone(),
+            finalizers: metadata.finalizers.clone(),
+            owners,
+        };
         Self {
             name: name.into(),
             resource_version: metadata
@@ -421,6 +443,7 @@ impl SeenLease {
             renewed: spec
                 .and_then(|spec| spec.renew_time.as_ref())
                 .map(|time| time.0),
+            foreign: (foreign != Foreign::default()).then(|| Box::new(foreign)),
         }
     }
 }

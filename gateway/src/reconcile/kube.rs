@@ -50,6 +50,8 @@ pub(super) struct Kube {
     pub(super) status: StatusWrites,
     /// Digest of the refused labels that were told.
     pub(super) refused: u64,
+    /// Digest of the owner of another fleet that was told.
+    pub(super) other_fleet: u64,
     /// When the last renewal was sent.
     pub(super) renewed: Option<Moment>,
     written: [Option<Timestamp>; 2],

@@ -42,6 +42,10 @@ impl<'c> Plan<'c> {
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         self.tell();
         let before = actions.len();
+        if self.is_other_fleets() {
+            self.event(actions);
+            return;
+        }
         if self.kube.object.is_open(self.now) {
             let action = self.object();
             self.kube.object.is_writing = action.is_some();
@@ -94,6 +98,41 @@ impl<'c> Plan<'c> {
         if let Some(at) = at {
             self.again = Some(self.again.map_or(at, |again| again.min(at)));
         }
+    }
+
+    /// Whether the gateway of another fleet keeps this Node alive. As among boards of one fleet,
+    /// the name is free once its holder has been silent for the grace.
+    fn is_other_fleets(&mut self) -> bool {
+        let Some(seen) = self.kube.seen.as_deref() else {
+            return false;
+        };
+        let owner = seen.owner.as_deref().unwrap_or_default();
+        let Some(fleet) = node::owner_fleet(self.settings, owner) else {
+            return false;
+        };
+        if self.settings.lifecycle == Lifecycle::Embedded || self.claim().is_none() {
+            return false;
+        }
+        let until = self.kube.sign + self.settings.grace + JUST_AFTER;
+        if self.now >= until {
+            return false;
+        }
+        let message = format!(
+            "fleet {:?} claims the name {}, which fleet {fleet:?} holds; give one of the two \
+             boards another node name",
+            self.settings.fleet, seen.name
+        );
+        let key = digest(owner);
+        if self.kube.other_fleet != key {
+            self.kube.other_fleet = key;
+            let news = News {
+                key: Some(key),
+                ..News::warning("DuplicateNode", message)
+            };
+            self.kube.events.record(self.wall, &seen.uid, news);
+        }
+        self.look_again(Some(until));
+        true
     }
 
     /// News that waited for the Node's uid.

@@ -772,6 +772,61 @@ fn a_lease_that_a_kubelet_keeps_renewing_is_left_to_it() {
 }
 
 #[test]
+fn what_others_put_on_a_lease_survives_its_renewal() {
+    let (mut world, mut board) = (cluster(), attic());
+    world.join(&mut board);
+    let mut lease = world.kubernetes.leases["attic"].clone();
+    lease["metadata"]["labels"] = json!({ "room": "top" });
+    lease["metadata"]["annotations"] = json!({ "note": "kept" });
+    let owners = lease["metadata"]["ownerReferences"].as_array_mut().unwrap();
+    owners.push(json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u" }));
+    world.kubernetes.stamp(&mut lease);
+    world
+        .kubernetes
+        .leases
+        .insert("attic".to_owned(), lease.clone());
+    world.see(SeenChange::Lease(world.kubernetes.lease("attic")));
+    world.live(&mut board, secs(30));
+    let after = &world.kubernetes.leases["attic"];
+    assert_ne!(after["spec"]["renewTime"], lease["spec"]["renewTime"]);
+    for field in ["labels", "annotations", "ownerReferences"] {
+        assert_eq!(
+            after["metadata"][field], lease["metadata"][field],
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_node_of_another_fleet_is_left_alone_until_it_is_silent() {
+    let (mut world, mut board) = (cluster(), attic());
+    let node = json!({
+        "metadata": {
+            "name": "attic",
+            "uid": "u",
+            "resourceVersion": "1",
+            "annotations": { "nodling.dev/owner": "farm/00000000000000b2" },
+        },
+        "status": { "nodeInfo": { "kubeletVersion": "v0.1.0+nodling" } },
+    });
+    world
+        .kubernetes
+        .nodes
+        .insert("attic".to_owned(), node.clone());
+    world.see_node("attic");
+    world.join(&mut board);
+    world.live(&mut board, secs(30));
+    assert_eq!(world.kubernetes.nodes["attic"], node);
+    assert!(world.kubernetes.leases.is_empty());
+    let told = world.kubernetes.told("DuplicateNode");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0.contains("fleet \"farm\" holds"), "{told:?}");
+    // Nobody keeps it alive: the board's fleet takes it over.
+    world.live(&mut board, secs(30));
+    assert_eq!(world.kubernetes.ready("attic"), "True/KubeletReady");
+}
+
+#[test]
 fn a_condition_that_the_board_cannot_judge_any_more_is_removed() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);
