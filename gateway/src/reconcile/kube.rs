@@ -109,10 +109,9 @@ impl StatusWrites {
 
 impl Kube {
     /// Whether a kubelet owns the Node.
-    pub(super) fn is_kubelets(&self, now: Moment) -> bool {
-        let has_foreign_version = self.seen.as_ref().is_some_and(|seen| {
-            !seen.kubelet_version.is_empty() && !seen.kubelet_version.ends_with(VERSION_SUFFIX)
-        });
+    pub(super) fn is_kubelets(&self, seen: &SeenNode, now: Moment) -> bool {
+        let version = &seen.kubelet_version;
+        let has_foreign_version = !version.is_empty() && !version.ends_with(VERSION_SUFFIX);
         has_foreign_version || self.is_lease_kubelets(now)
     }
 

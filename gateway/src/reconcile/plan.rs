@@ -210,7 +210,7 @@ impl<'c> Plan<'c> {
         if seen.is_deleting {
             return None;
         }
-        let is_kubelets = self.is_kubelets(seen);
+        let is_kubelets = self.kube.is_kubelets(seen, self.now);
         let status = match alive {
             Some(claim) => self.status(claim, (seen, is_kubelets)),
             None => None,
@@ -218,12 +218,6 @@ impl<'c> Plan<'c> {
         status
             .or_else(|| self.silence((seen, is_kubelets)))
             .or_else(|| self.metadata(alive, (seen, is_kubelets)))
-    }
-
-    fn is_kubelets(&mut self, seen: &SeenNode) -> bool {
-        let has_foreign_version = !seen.kubelet_version.is_empty()
-            && !seen.kubelet_version.ends_with(wanted::VERSION_SUFFIX);
-        has_foreign_version || self.kube.is_lease_kubelets(self.now)
     }
 
     fn status(&mut self, claim: &Claim, (seen, is_kubelets): (&SeenNode, bool)) -> Option<Action> {
@@ -331,7 +325,7 @@ impl<'c> Plan<'c> {
                 .then(|| Action::DeleteLease { node: name.into() });
         };
         let claim = self.member.claim()?;
-        if self.kube.is_kubelets(self.now) || seen.uid.is_empty() {
+        if self.kube.is_kubelets(seen, self.now) || seen.uid.is_empty() {
             return None;
         }
         let body = lease::renewal(self.kube, claim, seen, (self.now, self.wall))?;
