@@ -61,7 +61,7 @@ pub(super) struct Kube {
     pub(super) sign: Moment,
     /// It was deleted while we knew it.
     pub(super) is_gone: bool,
-    /// Compared, and nothing to do until something changes.
+    /// Compared, and nothing to write to the Node until something changes.
     pub(super) is_settled: bool,
     /// resourceVersion that the write under way is based on.
     pub(super) based_on: Box<str>,

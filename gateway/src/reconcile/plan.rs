@@ -41,11 +41,12 @@ impl<'c> Plan<'c> {
     /// Appends what is to be done.
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         self.tell();
-        let before = actions.len();
         if self.is_other_fleets() {
+            self.kube.is_settled = false;
             self.event(actions);
             return;
         }
+        let before = actions.len();
         if self.kube.object.is_open(self.now) {
             let action = self.object();
             self.kube.object.is_writing = action.is_some();
@@ -54,11 +55,8 @@ impl<'c> Plan<'c> {
             }
             actions.extend(action);
         }
-        if self.has_leases && self.kube.leases.is_open(self.now) {
-            let action = self.lease();
-            self.kube.leases.is_writing = action.is_some();
-            actions.extend(action);
-        }
+        let has_written = actions.len() > before;
+        self.renew(actions);
         self.event(actions);
         let is_waiting =
             self.kube.object.is_writing || self.kube.object.backoff.until(self.now).is_some();
@@ -66,7 +64,7 @@ impl<'c> Plan<'c> {
             .claim()
             .is_some_and(|claim| self.roster.is_alive(claim, self.now));
         // The beat that ends a silence is news, however lately the Lease was renewed.
-        self.kube.is_settled = actions.len() == before && !is_waiting && is_alive;
+        self.kube.is_settled = !has_written && !is_waiting && is_alive;
         for until in [
             self.kube.object.backoff.until(self.now),
             self.kube.leases.backoff.until(self.now),
@@ -74,6 +72,15 @@ impl<'c> Plan<'c> {
             self.kube.events.due(),
         ] {
             self.look_again(until);
+        }
+    }
+
+    /// The Lease's next write, if it is time.
+    pub(super) fn renew(&mut self, actions: &mut Vec<Action>) {
+        if self.has_leases && self.kube.leases.is_open(self.now) {
+            let action = self.lease();
+            self.kube.leases.is_writing = action.is_some();
+            actions.extend(action);
         }
     }
 
