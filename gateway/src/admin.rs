@@ -152,7 +152,7 @@ pub async fn forget(client: &Client, name: &str) -> Result<String, AdminError> {
     deleted("lease", name, leases.delete(name, &params).await.map(drop))?;
     info!(node = name, was_there, "node forgotten");
     let became = if was_there {
-        "forgotten"
+        "forgotten (if its agent still runs, it registers again: stop that first)"
     } else {
         "was not there"
     };

@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The address cannot be listened on.
-    #[error("listening on {address} for the embedded broker")]
+    #[error("listening on {address} for the embedded broker (--embedded-broker)")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -6,6 +6,7 @@
 //! retained messages are neither asked for nor believed. What was asked of a connection that
 //! broke is dropped, not queued.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,8 @@ use nodling_protocol::frame::encode_announce;
 use nodling_protocol::{Announce, MAX_FRAME_LEN, NodeName, Topic};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Filter, Packet, Publish, RetainForwardRule, SubAck, SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, Filter, Packet, Publish, RetainForwardRule, SubAck,
+    SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
@@ -263,7 +265,7 @@ impl Receiver {
                 self.forward(publish, now).await?;
             }
         }
-        let reason = Chain(error).to_string();
+        let reason = complaint(error, self.subscription.broker.is_tls);
         let delay = self.backoff.fail(now);
         let delay_ms = delay.as_millis();
         self.is_up.store(false, Ordering::Relaxed);
@@ -282,6 +284,39 @@ impl Receiver {
     async fn send(&mut self, received: Received) -> Result<(), Closed> {
         self.sender.send(received).await.map_err(|_| Closed)
     }
+}
+
+/// What is wrong, and what to do about it where that can be told.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest says as much as can be said"
+)]
+fn complaint(error: &ConnectionError, is_tls: bool) -> String {
+    let said = Chain(error).to_string();
+    let hung_up = if is_tls {
+        "does this port want mqtt:// without s?"
+    } else {
+        "does this port want TLS (mqtts://)?"
+    };
+    let advice = match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "check the user in \"broker\" and the password",
+        ConnectionError::Timeout(_) => "no answer: check address and firewall",
+        ConnectionError::Tls(_) => "check \"broker_tls\", and that this port speaks TLS",
+        ConnectionError::Io(source) => match source.kind() {
+            ErrorKind::ConnectionRefused => "is a broker running there, and is this its port?",
+            ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::UnexpectedEof => hung_up,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "is the network up?",
+            // No kind of error means a name that is not found.
+            _ if said.contains("lookup") => "check the broker's name, or use its address",
+            _ => return said,
+        },
+        _ => return said,
+    };
+    format!("{said}; {advice}")
 }
 
 fn options(subscription: &Subscription) -> Result<MqttOptions, ReceiveError> {

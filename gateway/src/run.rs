@@ -64,7 +64,7 @@ pub enum RunError {
     #[error("{0} ended")]
     Ended(&'static str),
     /// Health and metrics cannot be served.
-    #[error("listening on {address} for health and metrics")]
+    #[error("listening on {address} for health and metrics (change it with --listen)")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -97,6 +97,9 @@ pub async fn run(
     clocks: Clocks,
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    if config.broker.is_none() && config.embedded_broker.is_none() {
+        return Err(RunError::NoBroker);
+    }
     let mut tasks = Tasks::new();
     let mut seed = random()?;
     let (stopping, _) = watch::channel(false);
@@ -212,6 +215,8 @@ async fn open_kubernetes(
         apiserver::serve(listener, api, tls, token, stopped).await;
         RunError::Ended("the embedded API")
     });
+    let renewal = embedded.renew_certificate(environment.host_name.clone(), clocks);
+    tasks.spawn(async move { renewal.await.into() });
     let admin = admin::listen(&dir)?;
     let for_admin = client.clone();
     tasks.spawn(async move {
@@ -288,6 +293,7 @@ fn settings(config: &Config, lifecycle: Lifecycle, seed: u64) -> Settings {
         lifecycle,
         grace: config.grace,
         startup_grace: config.startup_grace,
+        status_interval: config.status_report_interval,
         fail_fast: config.fail_fast,
         withheld: config.conditions.withheld(),
         nodes_max: usize::try_from(config.max_nodes).unwrap_or(usize::MAX),

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use nodling_protocol::{ConditionKind, Status};
 
 /// Annotation that names the agent a Node belongs to: `<fleet>/<instance>`.
@@ -31,17 +32,26 @@ pub enum SeenChange {
     /// A Node is there, or changed.
     Node(Box<SeenNode>),
     /// A Node was deleted.
-    NodeGone(Box<str>),
+    NodeGone(Gone),
     /// A Lease of `kube-node-lease` is there, or changed.
     Lease(SeenLease),
     /// A Lease of `kube-node-lease` was deleted.
-    LeaseGone(Box<str>),
+    LeaseGone(Gone),
     /// A list begins: what is not named before [`SeenChange::Relisted`] is gone.
     Relisting(Collection),
     /// The list is complete.
     Relisted(Collection),
     /// The watch broke; what was seen may be out of date until the next list.
     Lost(Collection),
+}
+
+/// A deleted object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// The deletion's resourceVersion: an object that is newer was made since.
+    pub resource_version: Box<str>,
 }
 
 /// What is listed and watched.
@@ -169,7 +179,7 @@ pub enum ConditionType {
 }
 
 /// A Lease, trimmed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeenLease {
     /// `metadata.name`: the node's.
     pub name: Box<str>,
@@ -181,6 +191,21 @@ pub struct SeenLease {
     pub is_held_by_node: bool,
     /// `spec.renewTime`.
     pub renewed: Option<Timestamp>,
+    /// What others put on it: a Lease is written whole. Rarely there.
+    pub foreign: Option<Box<Foreign>>,
+}
+
+/// The metadata of a Lease that is not ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foreign {
+    /// `metadata.labels`.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// `metadata.annotations`.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// `metadata.finalizers`.
+    pub finalizers: Option<Vec<String>>,
+    /// `metadata.ownerReferences` but for the Node.
+    pub owners: Vec<OwnerReference>,
 }
 
 impl SeenNode {
@@ -392,11 +417,17 @@ impl SeenLease {
         let metadata = &lease.metadata;
         let name = metadata.name.as_deref().unwrap_or_default();
         let spec = lease.spec.as_ref();
-        let owner = metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.kind == "Node" && owner.name == name);
+        let owners = metadata.owner_references.clone().unwrap_or_default();
+        let (nodes, owners): (Vec<_>, Vec<_>) = owners
+            .into_iter()
+            .partition(|owner| owner.kind == "Node" && owner.name == name);
+        let owner = nodes.first();
+        let foreign = Foreign {
+            labels: metadata.labels.clone(),
+            annotations: metadata.annotations.clone(),
+            finalizers: metadata.finalizers.clone(),
+            owners,
+        };
         Self {
             name: name.into(),
             resource_version: metadata
@@ -412,6 +443,7 @@ impl SeenLease {
             renewed: spec
                 .and_then(|spec| spec.renew_time.as_ref())
                 .map(|time| time.0),
+            foreign: (foreign != Foreign::default()).then(|| Box::new(foreign)),
         }
     }
 }

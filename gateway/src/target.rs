@@ -8,25 +8,33 @@
 )]
 
 use std::fs;
+use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use http::Uri;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Duration, sleep};
 use tracing::warn;
 
 use crate::apiserver::{
-    ApiServer, Credentials, CredentialsError, Store, StoreError, StoreOptions, kubeconfig,
+    ApiServer, Credentials, CredentialsError, STORE_FILE, Store, StoreError, StoreOptions,
+    kubeconfig, read_kubeconfig,
 };
 use crate::config::{Config, Environment, Target};
 use crate::names;
+use crate::telemetry::Chain;
 use crate::time::Clocks;
+
+/// How often the host's names are compared with those of the API's certificate.
+const RENEW_PERIOD: Duration = Duration::from_secs(60);
 
 /// Why there is no Kubernetes to write to.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +51,7 @@ pub enum TargetError {
     #[error("preparing the credentials of the embedded API")]
     Credentials(#[from] CredentialsError),
     /// An address cannot be listened on.
-    #[error("listening on {address} for the embedded API")]
+    #[error("listening on {address} for the embedded API (change it with --api-listen)")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -58,8 +66,17 @@ pub enum TargetError {
         /// Why not.
         source: io::Error,
     },
+    /// A kubeconfig for it would not work.
+    #[error("{url:?} is no URL of the embedded API: expected https://NAME:PORT")]
+    Url {
+        /// As it was given.
+        url: String,
+    },
     /// No gateway has run with this data directory.
-    #[error("{dir} holds no credentials: run the gateway once with this data directory")]
+    #[error(
+        "no gateway has run with the data directory {dir}: name the one it uses with --data-dir, \
+         or run it once"
+    )]
     NeverRun {
         /// Which.
         dir: PathBuf,
@@ -124,6 +141,35 @@ impl Embedded {
         Ok(listener)
     }
 
+    /// Keeps the API's certificate fit: names and addresses come and go, and time passes. Ends
+    /// only if it panics.
+    pub fn renew_certificate(
+        &self,
+        host_name: String,
+        clocks: Clocks,
+    ) -> impl Future<Output = JoinError> + Send + use<> {
+        let (credentials, dir) = (self.credentials.clone(), self.dir.clone());
+        async move {
+            let mut was_well = true;
+            loop {
+                sleep(RENEW_PERIOD).await;
+                let (credentials, dir) = (credentials.clone(), dir.clone());
+                let host_name = host_name.clone();
+                let refresh =
+                    move || credentials.refresh(&dir, &names::read(&host_name), clocks.reading());
+                match spawn_blocking(refresh).await {
+                    Ok(Ok(())) => was_well = true,
+                    Ok(Err(error)) => {
+                        if std::mem::replace(&mut was_well, false) {
+                            warn!(error = %Chain(&error), "certificate not renewed");
+                        }
+                    }
+                    Err(panicked) => return panicked,
+                }
+            }
+        }
+    }
+
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
@@ -132,6 +178,12 @@ impl Embedded {
 
 /// The API of the command line, in process: only when no gateway has the store.
 pub fn open_alone(dir: &Path, clocks: Clocks) -> Result<ApiServer, TargetError> {
+    // A mistyped directory is not to become an empty store.
+    if !dir.join(STORE_FILE).exists() {
+        return Err(TargetError::NeverRun {
+            dir: dir.to_owned(),
+        });
+    }
     let store = Arc::new(open_store(dir)?);
     Ok(ApiServer::new(store, move || clocks.reading()))
 }
@@ -164,23 +216,17 @@ pub async fn cluster(target: &Target) -> Result<Client, TargetError> {
 
 /// A kubeconfig for a server's URL, from the credentials that a gateway has made.
 pub fn kubeconfig_for(dir: &Path, url: &str) -> Result<String, TargetError> {
-    let never = || TargetError::NeverRun {
+    let is_url = url
+        .parse::<Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some());
+    if !is_url {
+        return Err(TargetError::Url {
+            url: url.to_owned(),
+        });
+    }
+    read_kubeconfig(dir, url)?.ok_or_else(|| TargetError::NeverRun {
         dir: dir.to_owned(),
-    };
-    // The names that the certificate has now, and a time at which it never ends: it is read,
-    // not made again under a gateway that uses it.
-    let made = fs::read(dir.join("pki/server.json")).map_err(|_| never())?;
-    let made: Value = serde_json::from_slice(&made).map_err(|_| never())?;
-    let names = made
-        .get("names")
-        .and_then(Value::as_array)
-        .ok_or_else(never)?;
-    let names: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect();
-    let credentials = Credentials::load_or_create(dir, &names, Timestamp::UNIX_EPOCH)?;
-    Ok(kubeconfig(&credentials, url))
+    })
 }
 
 /// Where a gateway listens, for whoever started it on port 0.

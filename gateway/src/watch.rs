@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use crate::apply::LEASE_NAMESPACE;
 use crate::backoff::Backoff;
-use crate::seen::{Collection, SeenChange, SeenLease, SeenNode};
+use crate::seen::{Collection, Gone, SeenChange, SeenLease, SeenNode};
 use crate::telemetry::Chain;
 use crate::time::Clocks;
 
@@ -66,7 +66,7 @@ trait Watchable:
     const COLLECTION: Collection;
     fn api(client: Client) -> Api<Self>;
     fn seen(&self) -> SeenChange;
-    fn gone(name: Box<str>) -> SeenChange;
+    fn gone(gone: Gone) -> SeenChange;
 }
 
 impl Watchable for Node {
@@ -80,8 +80,8 @@ impl Watchable for Node {
         SeenChange::Node(Box::new(SeenNode::trim(self)))
     }
 
-    fn gone(name: Box<str>) -> SeenChange {
-        SeenChange::NodeGone(name)
+    fn gone(gone: Gone) -> SeenChange {
+        SeenChange::NodeGone(gone)
     }
 }
 
@@ -96,8 +96,8 @@ impl Watchable for Lease {
         SeenChange::Lease(SeenLease::trim(self))
     }
 
-    fn gone(name: Box<str>) -> SeenChange {
-        SeenChange::LeaseGone(name)
+    fn gone(gone: Gone) -> SeenChange {
+        SeenChange::LeaseGone(gone)
     }
 }
 
@@ -228,7 +228,11 @@ impl<K: Watchable> Watch<K> {
                 }
                 WatchEvent::Deleted(object) => {
                     version = object.resource_version().unwrap_or(version);
-                    self.change(K::gone(object.name_any().into())).await?;
+                    let gone = Gone {
+                        name: object.name_any().into(),
+                        resource_version: version.as_str().into(),
+                    };
+                    self.change(K::gone(gone)).await?;
                 }
                 WatchEvent::Bookmark(bookmark) => version = bookmark.metadata.resource_version,
                 WatchEvent::Error(status) => return self.resume(version, expired(*status)),

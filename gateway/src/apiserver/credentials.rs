@@ -13,7 +13,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -21,10 +21,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 
 use super::write::random;
+use crate::seen::digest;
 
 const CA_YEARS: i16 = 10;
 const SERVER_YEARS: i16 = 2;
@@ -70,9 +75,24 @@ pub type TlsMaterial = Arc<rustls::ServerConfig>;
 #[derive(Clone)]
 pub struct Credentials {
     ca_certificate: String,
-    server_certificate: String,
-    server_key: String,
+    served: Arc<Served>,
     token: String,
+}
+
+/// The server certificate that connections get from now on.
+#[derive(Debug)]
+struct Served(RwLock<Arc<CertifiedKey>>);
+
+impl Served {
+    fn present(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.present())
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -86,6 +106,8 @@ impl std::fmt::Debug for Credentials {
 struct Made {
     names: BTreeSet<String>,
     until_s: i64,
+    /// Digest of the authority that signed it: one that was lost and made anew signs anew.
+    authority: u64,
 }
 
 impl Credentials {
@@ -106,7 +128,9 @@ impl Credentials {
                 source,
             })?;
         let (ca_certificate, issuer) = authority(&pki, now)?;
-        let (server_certificate, server_key) = server(&pki, names, now, &issuer)?;
+        let authority = digest(&ca_certificate);
+        let (certificate, key) = server(&pki, names, now, (&issuer, authority))?;
+        let served = certified(&certificate, &key, &pki)?;
         let token_file = pki.join("token");
         let token = match read(&token_file)? {
             Some(token) if token.trim().is_empty() => {
@@ -124,10 +148,33 @@ impl Credentials {
         };
         Ok(Self {
             ca_certificate,
-            server_certificate,
-            server_key,
+            served: Arc::new(Served(RwLock::new(served))),
             token,
         })
+    }
+
+    /// Makes a new server certificate if `names` have changed or it nears its end: a gateway
+    /// that started before the network was there is reached by its address all the same.
+    pub fn refresh(
+        &self,
+        directory: &Path,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(), CredentialsError> {
+        let path = directory.join("pki").join("ca.crt");
+        // An authority that was lost is not made anew under clients that trust the old one.
+        if read(&path)?.as_ref() != Some(&self.ca_certificate) {
+            return Err(CredentialsError::Damaged { path });
+        }
+        let fresh = Self::load_or_create(directory, names, now)?
+            .served
+            .present();
+        *self
+            .served
+            .0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
     }
 
     /// The bearer token that a client must show.
@@ -142,26 +189,55 @@ impl Credentials {
 
     /// The configuration of a TLS listener: this certificate, HTTP/2 and HTTP/1.1.
     pub fn tls(&self) -> Result<TlsMaterial, CredentialsError> {
-        let damaged = |_| CredentialsError::Damaged {
-            path: "pki/server.crt".into(),
-        };
-        let certificate = CertificateDer::from_pem_slice(self.server_certificate.as_bytes());
-        let key = PrivateKeyDer::from_pem_slice(self.server_key.as_bytes());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let served: Arc<dyn ResolvesServerCert> = Arc::<Served>::clone(&self.served);
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.map_err(damaged)?], key.map_err(damaged)?)?;
+            .with_cert_resolver(served);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 }
 
+/// A certificate and its key, as TLS wants them.
+fn certified(
+    certificate: &str,
+    key: &str,
+    pki: &Path,
+) -> Result<Arc<CertifiedKey>, CredentialsError> {
+    let damaged = |_| CredentialsError::Damaged {
+        path: pki.join("server.pem"),
+    };
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(damaged)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(damaged)?;
+    let provider = rustls::crypto::ring::default_provider();
+    let certified = CertifiedKey::from_der(vec![certificate], key, &provider)?;
+    Ok(Arc::new(certified))
+}
+
 /// A kubeconfig for `server_url`, which trusts the authority and holds the token.
 pub fn kubeconfig(credentials: &Credentials, server_url: &str) -> String {
-    let ca = base64(credentials.ca_certificate.as_bytes());
+    render(&credentials.ca_certificate, &credentials.token, server_url)
+}
+
+/// The same from the files under `directory`, of which none is made or changed; `None` if no
+/// gateway has run there.
+pub fn read_kubeconfig(
+    directory: &Path,
+    server_url: &str,
+) -> Result<Option<String>, CredentialsError> {
+    let pki = directory.join("pki");
+    let files = (read(&pki.join("ca.crt"))?, read(&pki.join("token"))?);
+    let (Some(ca_certificate), Some(token)) = files else {
+        return Ok(None);
+    };
+    Ok(Some(render(&ca_certificate, token.trim(), server_url)))
+}
+
+fn render(ca_certificate: &str, token: &str, server_url: &str) -> String {
+    let ca = base64(ca_certificate.as_bytes());
     let server = serde_json::Value::from(server_url);
-    let token = &credentials.token;
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: nodling\n  cluster:\n    \
          server: {server}\n    certificate-authority-data: {ca}\nusers:\n- name: nodling\n  \
@@ -208,14 +284,16 @@ fn server(
     pki: &Path,
     names: &[String],
     now: Timestamp,
-    issuer: &Issuer<'_, KeyPair>,
+    (issuer, authority): (&Issuer<'_, KeyPair>, u64),
 ) -> Result<(String, String), CredentialsError> {
     let mut wanted: BTreeSet<String> = names.iter().filter(|name| is_name(name)).cloned().collect();
     wanted.extend(["localhost", "127.0.0.1", "::1", "kubernetes"].map(str::to_owned));
     let (certificate_file, made_file) = (pki.join("server.pem"), pki.join("server.json"));
     let made = read(&made_file)?.and_then(|text| serde_json::from_str::<Made>(&text).ok());
     let is_usable = made.is_some_and(|made| {
-        made.names == wanted && made.until_s - now.as_second() > RENEW_BEFORE_DAYS * SECONDS_PER_DAY
+        made.authority == authority
+            && made.names == wanted
+            && made.until_s - now.as_second() > RENEW_BEFORE_DAYS * SECONDS_PER_DAY
     });
     if let Some(text) = read(&certificate_file)?.filter(|_| is_usable)
         && let Some((certificate, key)) = split(&text)
@@ -245,6 +323,7 @@ fn server(
     let made = serde_json::to_string(&Made {
         names: wanted,
         until_s,
+        authority,
     });
     write_file(&made_file, &made.expect("strings serialise"))?;
     Ok((certificate, key))

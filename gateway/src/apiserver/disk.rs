@@ -12,10 +12,11 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    panic,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -81,6 +82,9 @@ pub enum StoreError {
     },
 }
 
+/// The store's file in its directory.
+pub const STORE_FILE: &str = "state.redb";
+
 /// A row to put, or to remove.
 pub(crate) type Row = (String, Option<Bytes>);
 
@@ -121,7 +125,7 @@ impl Disk {
             .mode(0o700)
             .create(directory)
             .map_err(io_error)?;
-        let path = directory.join("state.redb");
+        let path = directory.join(STORE_FILE);
         let written = Arc::clone(written);
         let file = path.clone();
         let opener = Box::new(move || {
@@ -138,8 +142,10 @@ impl Disk {
 
     /// Opens whatever `opener` gives; tests inject failing files here.
     pub(crate) fn with_opener(path: PathBuf, opener: Opener) -> Result<(Self, Loaded), StoreError> {
+        let hook = DamageHook::set(&path);
         let database = opener().map_err(|err| open_error(&path, err))?;
         let loaded = load(&database).map_err(|err| corrupt(&path, err))?;
+        drop(hook);
         let (format, loaded) = loaded.map_err(|reason| corrupt(&path, reason))?;
         if format > FORMAT {
             return Err(StoreError::Newer { path, format });
@@ -192,6 +198,31 @@ impl Disk {
             path: self.path.clone(),
             source: Box::new(source),
         }
+    }
+}
+
+/// redb panics over some damage, and release builds abort then: while a file is opened, the
+/// panic hook is the last that can say what to do.
+struct DamageHook(Arc<AtomicBool>);
+
+impl DamageHook {
+    fn set(path: &Path) -> Self {
+        let is_opening = Arc::new(AtomicBool::new(true));
+        let (former, is_ours) = (panic::take_hook(), Arc::clone(&is_opening));
+        let error = corrupt(path, redb::Error::PreviousIo);
+        panic::set_hook(Box::new(move |info| {
+            former(info);
+            if is_ours.load(Ordering::Relaxed) {
+                tracing::error!(%error, "the store cannot be opened");
+            }
+        }));
+        Self(is_opening)
+    }
+}
+
+impl Drop for DamageHook {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -49,7 +49,8 @@ use serde_json::{Value, json};
 
 pub use self::{
     body::ApiBody,
-    credentials::{Credentials, CredentialsError, TlsMaterial, kubeconfig},
+    credentials::{Credentials, CredentialsError, TlsMaterial, kubeconfig, read_kubeconfig},
+    disk::STORE_FILE,
     gc::Collected,
     resources::Resource,
     serve::serve,

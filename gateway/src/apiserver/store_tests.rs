@@ -456,6 +456,51 @@ fn credentials_are_made_once_and_the_certificate_again_for_a_new_name() {
     other.tls().unwrap();
 }
 
+#[test]
+fn a_lost_authority_signs_the_server_certificate_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = || Credentials::load_or_create(directory.path(), &[], now()).unwrap();
+    let certificate = || fs::read(directory.path().join("pki/server.pem")).unwrap();
+    let lost = load();
+    let before = certificate();
+    fs::remove_file(directory.path().join("pki/ca.crt")).unwrap();
+    lost.refresh(directory.path(), &[], now()).unwrap_err();
+    assert_eq!(
+        before,
+        certificate(),
+        "not under clients that trust the old one"
+    );
+    load();
+    assert_ne!(before, certificate());
+}
+
+#[tokio::test]
+async fn an_address_that_comes_later_is_in_the_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let credentials = Credentials::load_or_create(directory.path(), &[], now()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (api, token) = (api_on(&FakeDisk::default()), credentials.token().to_owned());
+    let tls = credentials.tls().unwrap();
+    let server = tokio::spawn(serve(listener, api, tls, token, std::future::pending()));
+    let config = kubeconfig(&credentials, &format!("https://{address}"));
+    let config = config.replace(
+        "  cluster:\n",
+        "  cluster:\n    tls-server-name: attic.local\n",
+    );
+    let list = async || {
+        let nodes: Api<Node> = Api::all(client(&config).await);
+        nodes.list(&kube::api::ListParams::default()).await
+    };
+    list().await.unwrap_err();
+    let names = ["attic.local".to_owned()];
+    credentials
+        .refresh(directory.path(), &names, now())
+        .unwrap();
+    list().await.unwrap();
+    server.abort();
+}
+
 async fn client(config: &str) -> kube::Client {
     let config = kube::config::Kubeconfig::from_yaml(config).unwrap();
     let options = kube::config::KubeConfigOptions::default();

@@ -179,12 +179,15 @@ fn flush_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
     )
 }
 
+/// The roster takes no more, whatever anybody wishes.
+const NODES_MAX: u32 = 50_000;
+
 fn max_nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    const EXPECTED: &str = "a number from 1 to 1000000";
+    const EXPECTED: &str = "a number from 1 to 50000";
     let count = i64::deserialize(deserializer)?;
     u32::try_from(count)
         .ok()
-        .filter(|count| (1..=1_000_000).contains(count))
+        .filter(|count| (1..=NODES_MAX).contains(count))
         .ok_or_else(|| {
             let got = serde::de::Unexpected::Signed(count);
             serde::de::Error::invalid_value(got, &EXPECTED)

@@ -92,7 +92,7 @@ fn errors_name_file_line_key_got_and_expected() {
         ),
         (
             "max_nodes = -1",
-            "gateway.toml:1: key \"max_nodes\": got -1, expected a number from 1 to 1000000",
+            "gateway.toml:1: key \"max_nodes\": got -1, expected a number from 1 to 50000",
         ),
         (
             "[conditions]\nout_of_disc = true",

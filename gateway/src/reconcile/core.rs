@@ -11,10 +11,10 @@ use std::collections::BinaryHeap;
 use nodling_protocol::{Down, NodeName};
 
 use super::backoff::Jitter;
-use super::kube::Kube;
+use super::kube::{Kube, is_older};
 use super::lifecycle::Evictions;
 use super::plan::Plan;
-use super::{Action, Outcome, Settings};
+use super::{Action, Outcome, Settings, Write};
 use crate::clock::{Moment, Now};
 use crate::decode::Report;
 use crate::roster::{Folded, Roster};
@@ -113,15 +113,17 @@ impl Core {
         if let Some(note) = &fold.note {
             self.note(now, index, note, &mut actions);
         }
-        let is_due = match fold.folded {
+        let (is_changed, is_fresh) = match fold.folded {
             Folded::Accepted {
-                is_changed: true, ..
-            } => true,
-            Folded::Accepted { is_fresh: true, .. } => self.is_due(index, now.moment),
-            Folded::Accepted { .. } | Folded::Ignored(_) => is_noted,
+                is_changed,
+                is_fresh,
+            } => (is_changed, is_fresh),
+            Folded::Ignored(_) => (false, false),
         };
-        if is_due {
+        if is_changed || is_noted {
             self.reconcile(now, index, &mut actions);
+        } else if is_fresh {
+            self.renew(now, index, &mut actions);
         }
         (fold.folded, actions)
     }
@@ -131,7 +133,14 @@ impl Core {
         let mut actions = Vec::new();
         match change {
             SeenChange::Node(node) => self.see_node(now, node, &mut actions),
-            SeenChange::NodeGone(name) => self.lose_node(now, &name, &mut actions),
+            SeenChange::NodeGone(gone) => {
+                let seen = self.seen_node(&gone.name);
+                if !seen
+                    .is_some_and(|seen| is_older(&gone.resource_version, &seen.resource_version))
+                {
+                    self.lose_node(now, &gone.name, &mut actions);
+                }
+            }
             SeenChange::Lease(lease) => {
                 if let Some(index) = self.slot(&lease.name)
                     && let Some(kube) = self.kubes.get_mut(index)
@@ -140,12 +149,15 @@ impl Core {
                     if kube.see_lease(lease, now.moment) {
                         kube.sign = now.moment;
                     }
-                    self.reconcile(now, index, &mut actions);
+                    self.renew(now, index, &mut actions);
                 }
             }
-            SeenChange::LeaseGone(name) => {
-                if let Some(index) = self.roster.index(&name)
+            SeenChange::LeaseGone(gone) => {
+                if let Some(index) = self.roster.index(&gone.name)
                     && let Some(kube) = self.kubes.get_mut(index)
+                    && !kube.lease.as_ref().is_some_and(|lease| {
+                        is_older(&gone.resource_version, &lease.resource_version)
+                    })
                 {
                     kube.lease = None;
                     self.reconcile(now, index, &mut actions);
@@ -174,8 +186,15 @@ impl Core {
         let Some(index) = self.roster.index(&outcome.node) else {
             return actions;
         };
+        let is_renewal = matches!(outcome.write, Write::CreateLease | Write::RenewLease);
         match outcome.result {
-            Ok(written) => self.succeeded(now, index, outcome.write, written, &mut actions),
+            Ok(written) => {
+                self.succeeded(now, index, outcome.write, written, &mut actions);
+                if is_renewal {
+                    self.renew(now, index, &mut actions);
+                    return actions;
+                }
+            }
             Err(failure) => self.failed(now.moment, index, outcome.write, failure),
         }
         self.reconcile(now, index, &mut actions);
@@ -247,29 +266,42 @@ impl Core {
         }
     }
 
-    /// Whether a beat that changed nothing still makes work.
-    fn is_due(&self, index: usize, now: Moment) -> bool {
-        let Some(kube) = self.kubes.get(index) else {
-            return true;
-        };
-        let is_lease_due = kube
-            .renewed
-            .is_none_or(|renewed| now.since(renewed) >= super::lease::INTERVAL);
-        !kube.is_settled || is_lease_due
-    }
-
+    /// Compares one node whole.
     pub(super) fn reconcile(&mut self, now: Now, index: usize, actions: &mut Vec<Action>) {
         self.grow(index);
-        let (Some(wall), true) = (now.wall, self.has_nodes) else {
+        let Some(mut plan) = self.plan(now, index) else {
             return;
         };
-        let (Some(member), Some(kube)) = (self.roster.get(index), self.kubes.get_mut(index)) else {
-            return;
-        };
-        if member.name().is_empty() {
-            return;
+        plan.decide(actions);
+        if let Some(at) = plan.again {
+            self.schedule(index, at);
         }
-        let mut plan = Plan {
+    }
+
+    /// Does what a sign of life asks for: of a node that is settled its Lease alone is looked
+    /// at, which is all that most beats, and the echoes of their renewals, are about.
+    fn renew(&mut self, now: Now, index: usize, actions: &mut Vec<Action>) {
+        let Some(kube) = self.kubes.get(index) else {
+            return self.reconcile(now, index, actions);
+        };
+        if !kube.is_settled || kube.is_lease_kubelets(now.moment) {
+            return self.reconcile(now, index, actions);
+        }
+        let is_due = kube
+            .renewed
+            .is_none_or(|renewed| now.moment.since(renewed) >= super::lease::INTERVAL);
+        if is_due && let Some(mut plan) = self.plan(now, index) {
+            plan.renew(actions);
+        }
+    }
+
+    fn plan(&mut self, now: Now, index: usize) -> Option<Plan<'_>> {
+        let wall = now.wall.filter(|_| self.has_nodes)?;
+        let (member, kube) = (self.roster.get(index)?, self.kubes.get_mut(index)?);
+        if member.name().is_empty() {
+            return None;
+        }
+        Some(Plan {
             settings: &self.settings,
             roster: &self.roster,
             member,
@@ -281,11 +313,7 @@ impl Core {
             now: now.moment,
             wall,
             again: None,
-        };
-        plan.decide(actions);
-        if let Some(at) = plan.again {
-            self.schedule(index, at);
-        }
+        })
     }
 
     fn schedule(&mut self, index: usize, at: Moment) {

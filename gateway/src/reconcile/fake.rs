@@ -14,7 +14,7 @@ use super::{Action, Core, Failure, Outcome, Settings, Written};
 use crate::clock::{Moment, Now};
 use crate::decode::decode;
 use crate::roster::Folded;
-use crate::seen::{Collection, SeenChange, SeenLease, SeenNode};
+use crate::seen::{Collection, Gone, SeenChange, SeenLease, SeenNode};
 
 pub(super) const T0_MS: u64 = 10_000_000;
 
@@ -288,8 +288,17 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, name: &str) {
-        self.kubernetes.nodes.remove(name);
-        self.see(SeenChange::NodeGone(name.into()));
+        let mut node = self.kubernetes.nodes.remove(name).unwrap();
+        self.kubernetes.stamp(&mut node);
+        self.see_gone(name, &node);
+    }
+
+    pub(super) fn see_gone(&mut self, name: &str, last: &Value) {
+        let version = last["metadata"]["resourceVersion"].as_str().unwrap();
+        self.see(SeenChange::NodeGone(Gone {
+            name: name.into(),
+            resource_version: version.into(),
+        }));
     }
 
     /// Carries out actions, and what follows from their outcomes.

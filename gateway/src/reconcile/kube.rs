@@ -50,6 +50,8 @@ pub(super) struct Kube {
     pub(super) status: StatusWrites,
     /// Digest of the refused labels that were told.
     pub(super) refused: u64,
+    /// Digest of the owner of another fleet that was told.
+    pub(super) other_fleet: u64,
     /// When the last renewal was sent.
     pub(super) renewed: Option<Moment>,
     written: [Option<Timestamp>; 2],
@@ -59,7 +61,7 @@ pub(super) struct Kube {
     pub(super) sign: Moment,
     /// It was deleted while we knew it.
     pub(super) is_gone: bool,
-    /// Compared, and nothing to do until something changes.
+    /// Compared, and nothing to write to the Node until something changes.
     pub(super) is_settled: bool,
     /// resourceVersion that the write under way is based on.
     pub(super) based_on: Box<str>,
@@ -107,10 +109,9 @@ impl StatusWrites {
 
 impl Kube {
     /// Whether a kubelet owns the Node.
-    pub(super) fn is_kubelets(&self, now: Moment) -> bool {
-        let has_foreign_version = self.seen.as_ref().is_some_and(|seen| {
-            !seen.kubelet_version.is_empty() && !seen.kubelet_version.ends_with(VERSION_SUFFIX)
-        });
+    pub(super) fn is_kubelets(&self, seen: &SeenNode, now: Moment) -> bool {
+        let version = &seen.kubelet_version;
+        let has_foreign_version = !version.is_empty() && !version.ends_with(VERSION_SUFFIX);
         has_foreign_version || self.is_lease_kubelets(now)
     }
 

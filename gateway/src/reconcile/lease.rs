@@ -41,17 +41,23 @@ pub(super) fn renewal(
 }
 
 fn lease(seen: &SeenNode, before: Option<&SeenLease>, wall: Timestamp) -> Lease {
+    let node = OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: seen.name.to_string(),
+        uid: seen.uid.to_string(),
+        ..OwnerReference::default()
+    };
+    let foreign = before.and_then(|lease| lease.foreign.as_deref().cloned());
+    let foreign = foreign.unwrap_or_default();
     Lease {
         metadata: ObjectMeta {
             name: Some(seen.name.to_string()),
             namespace: Some(NAMESPACE.to_owned()),
-            owner_references: Some(vec![OwnerReference {
-                api_version: "v1".to_owned(),
-                kind: "Node".to_owned(),
-                name: seen.name.to_string(),
-                uid: seen.uid.to_string(),
-                ..OwnerReference::default()
-            }]),
+            labels: foreign.labels,
+            annotations: foreign.annotations,
+            finalizers: foreign.finalizers,
+            owner_references: Some([node].into_iter().chain(foreign.owners).collect()),
             resource_version: before.map(|lease| lease.resource_version.to_string()),
             ..ObjectMeta::default()
         },

@@ -156,6 +156,12 @@ pub(super) fn owner_instance(settings: &Settings, owner: &str) -> Option<Instanc
         .flatten()
 }
 
+/// The fleet that an owner annotation names, if it is not ours.
+pub(super) fn owner_fleet<'o>(settings: &Settings, owner: &'o str) -> Option<&'o str> {
+    let (fleet, _) = owner.split_once('/')?;
+    (fleet != &*settings.fleet).then_some(fleet)
+}
+
 fn provider_id(settings: &Settings, name: &str) -> String {
     format!("nodling://{}/{name}", settings.fleet)
 }

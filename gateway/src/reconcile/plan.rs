@@ -18,8 +18,6 @@ use crate::clock::{Moment, Now};
 use crate::roster::{Claim, Member, Roster};
 use crate::seen::{SeenNode, digest};
 
-/// Status is written this often without need, give or take half.
-const STATUS_INTERVAL: Duration = Duration::from_secs(300);
 /// Deadlines are exceeded by the least there is.
 const JUST_AFTER: Duration = Duration::from_millis(1);
 
@@ -43,6 +41,11 @@ impl<'c> Plan<'c> {
     /// Appends what is to be done.
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         self.tell();
+        if self.is_other_fleets() {
+            self.kube.is_settled = false;
+            self.event(actions);
+            return;
+        }
         let before = actions.len();
         if self.kube.object.is_open(self.now) {
             let action = self.object();
@@ -52,11 +55,8 @@ impl<'c> Plan<'c> {
             }
             actions.extend(action);
         }
-        if self.has_leases && self.kube.leases.is_open(self.now) {
-            let action = self.lease();
-            self.kube.leases.is_writing = action.is_some();
-            actions.extend(action);
-        }
+        let has_written = actions.len() > before;
+        self.renew(actions);
         self.event(actions);
         let is_waiting =
             self.kube.object.is_writing || self.kube.object.backoff.until(self.now).is_some();
@@ -64,7 +64,7 @@ impl<'c> Plan<'c> {
             .claim()
             .is_some_and(|claim| self.roster.is_alive(claim, self.now));
         // The beat that ends a silence is news, however lately the Lease was renewed.
-        self.kube.is_settled = actions.len() == before && !is_waiting && is_alive;
+        self.kube.is_settled = !has_written && !is_waiting && is_alive;
         for until in [
             self.kube.object.backoff.until(self.now),
             self.kube.leases.backoff.until(self.now),
@@ -72,6 +72,15 @@ impl<'c> Plan<'c> {
             self.kube.events.due(),
         ] {
             self.look_again(until);
+        }
+    }
+
+    /// The Lease's next write, if it is time.
+    pub(super) fn renew(&mut self, actions: &mut Vec<Action>) {
+        if self.has_leases && self.kube.leases.is_open(self.now) {
+            let action = self.lease();
+            self.kube.leases.is_writing = action.is_some();
+            actions.extend(action);
         }
     }
 
@@ -96,6 +105,41 @@ impl<'c> Plan<'c> {
         if let Some(at) = at {
             self.again = Some(self.again.map_or(at, |again| again.min(at)));
         }
+    }
+
+    /// Whether the gateway of another fleet keeps this Node alive. As among boards of one fleet,
+    /// the name is free once its holder has been silent for the grace.
+    fn is_other_fleets(&mut self) -> bool {
+        let Some(seen) = self.kube.seen.as_deref() else {
+            return false;
+        };
+        let owner = seen.owner.as_deref().unwrap_or_default();
+        let Some(fleet) = node::owner_fleet(self.settings, owner) else {
+            return false;
+        };
+        if self.settings.lifecycle == Lifecycle::Embedded || self.claim().is_none() {
+            return false;
+        }
+        let until = self.kube.sign + self.settings.grace + JUST_AFTER;
+        if self.now >= until {
+            return false;
+        }
+        let message = format!(
+            "fleet {:?} claims the name {}, which fleet {fleet:?} holds; give one of the two \
+             boards another node name",
+            self.settings.fleet, seen.name
+        );
+        let key = digest(owner);
+        if self.kube.other_fleet != key {
+            self.kube.other_fleet = key;
+            let news = News {
+                key: Some(key),
+                ..News::warning("DuplicateNode", message)
+            };
+            self.kube.events.record(self.wall, &seen.uid, news);
+        }
+        self.look_again(Some(until));
+        true
     }
 
     /// News that waited for the Node's uid.
@@ -158,7 +202,7 @@ impl<'c> Plan<'c> {
         if self.kube.is_gone {
             let message = format!(
                 "Node {name} was deleted while its agent beats, and is registered again; \
-                 to be rid of it: nodling-gateway nodes forget {name}"
+                 to be rid of it, stop the agent, then: nodling-gateway nodes forget {name}"
             );
             news.push(News::normal("Recreated", message));
         }
@@ -173,7 +217,7 @@ impl<'c> Plan<'c> {
         if seen.is_deleting {
             return None;
         }
-        let is_kubelets = self.is_kubelets(seen);
+        let is_kubelets = self.kube.is_kubelets(seen, self.now);
         let status = match alive {
             Some(claim) => self.status(claim, (seen, is_kubelets)),
             None => None,
@@ -183,19 +227,10 @@ impl<'c> Plan<'c> {
             .or_else(|| self.metadata(alive, (seen, is_kubelets)))
     }
 
-    fn is_kubelets(&mut self, seen: &SeenNode) -> bool {
-        let has_foreign_version = !seen.kubelet_version.is_empty()
-            && !seen.kubelet_version.ends_with(wanted::VERSION_SUFFIX);
-        has_foreign_version || self.kube.is_lease_kubelets(self.now)
-    }
-
     fn status(&mut self, claim: &Claim, (seen, is_kubelets): (&SeenNode, bool)) -> Option<Action> {
         let patch = status::patch(self.settings, claim, (seen, is_kubelets), self.wall)?;
-        let due = *self
-            .kube
-            .status
-            .due
-            .get_or_insert_with(|| self.now + self.jitter.around(STATUS_INTERVAL));
+        let next = self.now + self.jitter.around(self.settings.status_interval);
+        let due = *self.kube.status.due.get_or_insert(next);
         let at = if patch.is_changed {
             self.kube.status.open_at(patch.key)
         } else {
@@ -208,7 +243,7 @@ impl<'c> Plan<'c> {
         self.kube
             .status
             .write(patch.key, self.now, patch.is_changed);
-        self.kube.status.due = Some(self.now + self.jitter.around(STATUS_INTERVAL));
+        self.kube.status.due = Some(next);
         self.kube.on_success = patch.news;
         Some(self.patch_status(patch.body))
     }
@@ -297,7 +332,7 @@ impl<'c> Plan<'c> {
                 .then(|| Action::DeleteLease { node: name.into() });
         };
         let claim = self.member.claim()?;
-        if self.kube.is_kubelets(self.now) || seen.uid.is_empty() {
+        if self.kube.is_kubelets(seen, self.now) || seen.uid.is_empty() {
             return None;
         }
         let body = lease::renewal(self.kube, claim, seen, (self.now, self.wall))?;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The same for a Node that never had a Ready condition.
     pub startup_grace: Duration,
+    /// An unchanged status is written this often, give or take half.
+    pub status_interval: Duration,
     /// Whether a will makes a node `NotReady` at once instead of after the grace.
     pub fail_fast: bool,
     /// Conditions that are not written, whatever the boards say.
@@ -56,6 +58,7 @@ impl Default for Settings {
             lifecycle: Lifecycle::Embedded,
             grace: Duration::from_secs(40),
             startup_grace: Duration::from_secs(60),
+            status_interval: Duration::from_secs(300),
             fail_fast: false,
             withheld: Box::default(),
             nodes_max: 10_000,

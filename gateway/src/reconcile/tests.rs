@@ -113,6 +113,20 @@ fn a_quiet_hour_writes_leases_and_a_status_every_five_minutes() {
 }
 
 #[test]
+fn an_unchanged_status_is_written_as_often_as_the_settings_say() {
+    let settings = Settings {
+        status_interval: secs(1800),
+        ..Settings::default()
+    };
+    let (mut world, mut board) = (World::new(settings), attic());
+    world.join(&mut board);
+    world.actions.clear();
+    world.live(&mut board, secs(3600));
+    let statuses = world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    assert!((1..=4).contains(&statuses), "{statuses}");
+}
+
+#[test]
 fn fast_beats_renew_no_more_often_than_every_eight_seconds() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);
@@ -663,6 +677,26 @@ fn a_deleted_node_whose_agent_beats_is_registered_again_and_says_so() {
 }
 
 #[test]
+fn a_deletion_that_is_older_than_the_new_node_is_old_news() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let mut old = world.kubernetes.nodes.remove("attic").unwrap();
+    world.kubernetes.stamp(&mut old);
+    // The next write finds nothing, and a new Node is made before the watch tells of the old.
+    board.conditions = board.conditions.with(Kind::DiskPressure, Status::True);
+    world.beat(&mut board);
+    world.live(&mut board, secs(10));
+    assert_ne!(
+        world.kubernetes.nodes["attic"]["metadata"]["uid"],
+        old["metadata"]["uid"]
+    );
+    world.actions.clear();
+    world.see_gone("attic", &old);
+    assert_eq!(world.count(is_write), 0, "{:?}", world.actions);
+    assert!(world.core.seen_node("attic").is_some());
+}
+
+#[test]
 fn without_registration_only_nodes_that_are_there_are_patched() {
     let settings = Settings {
         register_node: false,
@@ -735,6 +769,61 @@ fn a_lease_that_a_kubelet_keeps_renewing_is_left_to_it() {
     // The kubelet is gone: renewTime goes on increasing from its last.
     world.live(&mut board, secs(30));
     assert!(world.count(is_renewal) > 0);
+}
+
+#[test]
+fn what_others_put_on_a_lease_survives_its_renewal() {
+    let (mut world, mut board) = (cluster(), attic());
+    world.join(&mut board);
+    let mut lease = world.kubernetes.leases["attic"].clone();
+    lease["metadata"]["labels"] = json!({ "room": "top" });
+    lease["metadata"]["annotations"] = json!({ "note": "kept" });
+    let owners = lease["metadata"]["ownerReferences"].as_array_mut().unwrap();
+    owners.push(json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u" }));
+    world.kubernetes.stamp(&mut lease);
+    world
+        .kubernetes
+        .leases
+        .insert("attic".to_owned(), lease.clone());
+    world.see(SeenChange::Lease(world.kubernetes.lease("attic")));
+    world.live(&mut board, secs(30));
+    let after = &world.kubernetes.leases["attic"];
+    assert_ne!(after["spec"]["renewTime"], lease["spec"]["renewTime"]);
+    for field in ["labels", "annotations", "ownerReferences"] {
+        assert_eq!(
+            after["metadata"][field], lease["metadata"][field],
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_node_of_another_fleet_is_left_alone_until_it_is_silent() {
+    let (mut world, mut board) = (cluster(), attic());
+    let node = json!({
+        "metadata": {
+            "name": "attic",
+            "uid": "u",
+            "resourceVersion": "1",
+            "annotations": { "nodling.dev/owner": "farm/00000000000000b2" },
+        },
+        "status": { "nodeInfo": { "kubeletVersion": "v0.1.0+nodling" } },
+    });
+    world
+        .kubernetes
+        .nodes
+        .insert("attic".to_owned(), node.clone());
+    world.see_node("attic");
+    world.join(&mut board);
+    world.live(&mut board, secs(30));
+    assert_eq!(world.kubernetes.nodes["attic"], node);
+    assert!(world.kubernetes.leases.is_empty());
+    let told = world.kubernetes.told("DuplicateNode");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].0.contains("fleet \"farm\" holds"), "{told:?}");
+    // Nobody keeps it alive: the board's fleet takes it over.
+    world.live(&mut board, secs(30));
+    assert_eq!(world.kubernetes.ready("attic"), "True/KubeletReady");
 }
 
 #[test]

@@ -78,12 +78,14 @@ pub(super) fn labels(node: &str, facts: &Facts<'_>) -> Labels {
         }
     }
     for label in &facts.labels {
-        if labels.own.contains_key(label.key) || !is_allowed(label.key, label.value) {
-            labels.refused.push(label.key.chars().take(128).collect());
-        } else {
-            labels
-                .asked
-                .insert(label.key.to_owned(), label.value.to_owned());
+        match labels.own.get(label.key) {
+            // Said twice is no disagreement: agents name what kubelet names.
+            Some(own) if own == label.value => {}
+            None if is_allowed(label.key, label.value) => {
+                let (key, value) = (label.key.to_owned(), label.value.to_owned());
+                labels.asked.insert(key, value);
+            }
+            Some(_) | None => labels.refused.push(label.key.chars().take(128).collect()),
         }
     }
     labels.refused.sort_unstable();

@@ -176,11 +176,18 @@ async fn a_kubeconfig_for_a_laptop_names_the_server_and_changes_nothing() {
     let never = print();
     assert_eq!(never.status.code(), Some(1));
     assert!(
-        said(&never).1.contains("run the gateway once"),
+        said(&never).1.contains("no gateway has run"),
         "{}",
         said(&never).1
     );
+    let typo = dir.path().join("typo");
+    let forget = ["nodes", "forget", "attic", "--data-dir"];
+    let forgotten = gateway(&forget).arg(&typo).output().unwrap();
+    assert!(said(&forgotten).1.contains("no gateway has run"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let bare = ["kubeconfig", "--server", "attic.local:16443"];
+    let bare = gateway(&bare).output().unwrap();
+    assert!(said(&bare).1.contains("expected https://"));
     drop(start(dir.path(), &[]).await);
     let certificate = std::fs::read(dir.path().join("pki/server.pem")).unwrap();
     let (printed, _) = said(&print());

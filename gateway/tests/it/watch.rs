@@ -43,7 +43,7 @@ async fn next(changes: &mut mpsc::Receiver<Watched>) -> String {
         Watched::Change(SeenChange::Node(node)) => {
             format!("node {} {}", node.name, node.resource_version)
         }
-        Watched::Change(SeenChange::NodeGone(name)) => format!("gone {name}"),
+        Watched::Change(SeenChange::NodeGone(gone)) => format!("gone {}", gone.name),
         Watched::Change(SeenChange::Relisting(Collection::Nodes)) => "relisting".to_owned(),
         Watched::Change(SeenChange::Relisted(Collection::Nodes)) => "relisted".to_owned(),
         Watched::Change(SeenChange::Lost(Collection::Nodes)) => "lost".to_owned(),
