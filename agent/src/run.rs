@@ -292,7 +292,6 @@ impl Agent {
                 self.agenda.hello = None;
                 self.agenda.facts = None;
                 self.agenda.detail = None;
-                self.detail_every = None;
                 self.say(trouble);
             }
             Notice::Refused(trouble) => self.say(trouble),
@@ -341,6 +340,10 @@ impl Agent {
     fn open_session(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
         self.parts.observer.refresh();
         self.parts.encoder.open();
+        // Wishes end with the session they were sent to: who restarts does not know of them.
+        (self.interval_asked, self.detail_every) = (None, None);
+        self.agenda.detail = None;
+        self.apply_interval(now, outbox);
         let before = self.latest.1.conditions;
         self.latest = observe(&mut self.parts, Detail::Dropped);
         telemetry::log_transitions(before, self.latest.1.conditions);

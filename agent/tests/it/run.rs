@@ -338,6 +338,30 @@ async fn the_gateways_ceiling_and_wish_rule_the_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wishes_end_with_their_session() {
+    let mut double = Double::start(secs(60));
+    let session = double.open().await;
+    let tag = INSTANCE.tag();
+    for wish in [
+        Down::SetInterval { interval_ms: 1_000 },
+        Down::SendDetail { every_s: 5 },
+    ] {
+        double.tell(session, tag, wish).await;
+    }
+    double.announce(1, 60_000, false).await;
+    let (mut beats, mut details) = (Vec::new(), 0);
+    while beats.len() < 3 {
+        let said = double.next().await;
+        if said.session != session {
+            details += usize::from(said.kind == Kind::Detail);
+            beats.extend((said.kind == Kind::Heartbeat).then_some(said.at));
+        }
+    }
+    assert_eq!((beats[2] - beats[1], details), (secs(60), 0));
+    assert_eq!(double.outbox.borrow().interval(), secs(60));
+}
+
+#[tokio::test(start_paused = true)]
 async fn detail_comes_while_it_is_asked_for() {
     let mut double = Double::start(secs(3600));
     let session = double.open().await;

@@ -127,7 +127,7 @@ impl SimulatedNode {
             capacity: resources(memory, ROOT_BYTES),
             allocatable: resources(memory - (100 << 20), ROOT_BYTES / 10 * 9),
             addresses: addresses([&self.ipv4, &self.ipv6, &self.name]),
-            labels: labels(&self.name),
+            labels: labels(),
             taints: Bounded::new(),
             board: Some(Board {
                 name: "rpi-4b",
@@ -240,17 +240,12 @@ fn addresses([ipv4, ipv6, name]: [&str; 3]) -> Bounded<Address<'_>, 16> {
     .collect()
 }
 
-fn labels(name: &str) -> Bounded<Label<'_>, 32> {
-    [
-        ("kubernetes.io/hostname", name),
-        ("kubernetes.io/os", "linux"),
-        ("kubernetes.io/arch", "arm64"),
-        ("nodling.dev/board", "rpi-4b"),
-        ("nodling.dev/room", "attic"),
-    ]
-    .into_iter()
-    .map(|(key, value)| Label { key, value })
-    .collect()
+/// What a board may ask for; the usual ones the gateway sets itself.
+fn labels() -> Bounded<Label<'static>, 32> {
+    [("nodling.dev/room", "attic")]
+        .into_iter()
+        .map(|(key, value)| Label { key, value })
+        .collect()
 }
 
 /// The next of a sequence of numbers that look random (`SplitMix64`).
