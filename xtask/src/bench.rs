@@ -22,24 +22,46 @@ pub(crate) struct Passed {
 
 /// Builds the agent as it is flashed and the gateway as it is deployed, and measures them.
 pub(crate) fn bench(repo: &Repo, passed: &Passed) -> anyhow::Result<()> {
-    shell::run(repo.cargo().args([
-        "build",
-        "--locked",
-        "--profile=board",
-        "--package=nodling-agent",
-    ]))?;
+    // As on a board, the agent is one static file: a shared C library is memory too.
+    let host = host()?;
+    let target = format!("--target={host}");
+    let mut agent = repo.cargo();
+    agent
+        .args([
+            "build",
+            "--locked",
+            "--profile=board",
+            "--package=nodling-agent",
+            &target,
+        ])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    shell::run(&mut agent)?;
+    // One build, so that what both need is built once.
     shell::run(repo.cargo().args([
         "build",
         "--locked",
         "--release",
         "--package=nodling-gateway",
+        "--package=nodling-e2e",
+        "--bins",
     ]))?;
-    let mut program = hand_over(repo, "bench", passed);
+    let mut program = Command::new(repo.built("release", "bench"));
     program
-        .env("NODLING_AGENT", repo.built("board", "nodling-agent"))
+        .args(&passed.arguments)
+        .env(
+            "NODLING_AGENT",
+            repo.target.join(host).join("board/nodling-agent"),
+        )
         .env("NODLING_GATEWAY", repo.built("release", "nodling-gateway"))
         .env("NODLING_BENCH_OUT", repo.target.join("bench.json"));
     shell::run(&mut program)
+}
+
+/// What the compiler calls this machine.
+fn host() -> anyhow::Result<String> {
+    let version = shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc -vV names no host")
 }
 
 /// Plays many agents against a broker.
