@@ -75,11 +75,6 @@ impl Core {
         self.kubes.get(self.roster.index(name)?)?.seen.as_deref()
     }
 
-    /// Whether Nodes and Leases were listed.
-    pub fn is_synced(&self) -> bool {
-        self.has_nodes && self.has_leases
-    }
-
     /// Bytes that the roster and what was seen take, heap included.
     pub fn memory_bytes(&self) -> usize {
         let heap = |kube: &Kube| {
