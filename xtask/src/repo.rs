@@ -91,8 +91,19 @@ impl Repo {
 }
 
 /// The cargo that runs us, so that `+toolchain` holds for what we start.
+/// What the cargo that runs us told us about ourselves is taken back: build scripts that watch
+/// such a variable would run anew for every command of ours, and most of the tree with them.
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if is_ours {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn cache_dir() -> anyhow::Result<PathBuf> {
