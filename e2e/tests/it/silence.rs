@@ -48,6 +48,7 @@ async fn a_killed_agent_turns_unknown_after_the_grace_and_comes_back() -> Result
     };
     wait::until("untainted", LIMIT, ask, is_clean).await?;
 
+    lab.event("pi-1", "NodeReady").await?;
     let events = lab.events("pi-1").await?;
     let count = |reason: &str| -> i32 {
         let of = events
@@ -56,6 +57,7 @@ async fn a_killed_agent_turns_unknown_after_the_grace_and_comes_back() -> Result
         of.map(|event| event.count.unwrap_or(1)).sum()
     };
     assert_eq!(count("NodeNotReady"), 1, "each transition once");
+    assert_eq!(count("NodeReady"), 1, "each transition once");
     assert!(condition(&lab.node("pi-2").await?, "Ready").unwrap().status == "True");
     Ok(())
 }
