@@ -8,18 +8,22 @@
     reason = "the one place for environment and configured files"
 )]
 
-use std::fmt;
+mod values;
+mod tables;
+mod resolved;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodling_protocol::{Fleet, NodeName};
-use tracing::level_filters::LevelFilter;
+use nodling_protocol::NodeName;
 
-use crate::keys::{Document, KeyError, Keys, Refusal, parse_duration, show_duration};
+use crate::keys::{Document, KeyError};
 use crate::publish::broker::{Broker, Secret};
 use crate::publish::tls::Pem;
 use crate::{observe, publish, telemetry};
+use resolved::Resolved;
+use values::{absolute, broker, flag, fleet, interval, node_name};
 
 /// Read if it is there and no other is named.
 pub const DEFAULT_FILE: &str = "/etc/nodling/agent.toml";
@@ -208,9 +212,9 @@ impl Config {
             interval: keys
                 .parse("interval", interval)?
                 .unwrap_or(default.interval),
-            tls: tls(&keys.table("tls")?)?,
-            observe: observe(&keys.table("observe")?)?,
-            log: log(&keys.table("log")?)?,
+            tls: tables::tls(&keys.table("tls")?)?,
+            observe: tables::observe(&keys.table("observe")?)?,
+            log: tables::log(&keys.table("log")?)?,
         })
     }
 
@@ -330,159 +334,6 @@ impl Config {
             node,
             state_dir,
         }
-    }
-}
-
-/// Shows a configuration as TOML.
-#[derive(Debug)]
-pub struct Resolved<'c> {
-    config: &'c Config,
-    node: &'c str,
-    state_dir: &'c Path,
-}
-
-impl fmt::Display for Resolved<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config {
-            fleet,
-            broker,
-            interval,
-            tls,
-            observe,
-            log,
-            ..
-        } = self.config;
-        writeln!(f, "node_name = {:?}", self.node)?;
-        writeln!(f, "fleet = {fleet:?}")?;
-        match broker {
-            Some(broker) => writeln!(f, "broker = \"{broker}\"")?,
-            None => writeln!(f, "# broker is not set")?,
-        }
-        writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
-        writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
-        writeln!(f, "\n[tls]")?;
-        let files = [
-            ("ca_file", &tls.ca_file, "the system's certificates"),
-            ("cert_file", &tls.cert_file, "none"),
-            ("key_file", &tls.key_file, "none"),
-        ];
-        for (key, path, otherwise) in files {
-            match path {
-                Some(path) => writeln!(f, "{key} = {:?}", path.to_string_lossy())?,
-                None => writeln!(f, "# {key} is not set: {otherwise}")?,
-            }
-        }
-        writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
-        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)
-    }
-}
-
-fn tls(keys: &Keys<'_>) -> Result<publish::Config, KeyError> {
-    keys.only(&["ca_file", "cert_file", "key_file"])?;
-    Ok(publish::Config {
-        ca_file: keys.parse("ca_file", absolute)?,
-        cert_file: keys.parse("cert_file", absolute)?,
-        key_file: keys.parse("key_file", absolute)?,
-    })
-}
-
-fn observe(keys: &Keys<'_>) -> Result<observe::Config, KeyError> {
-    keys.only(&["filesystems"])?;
-    let default = observe::Config::default();
-    Ok(observe::Config {
-        filesystems: keys.strings("filesystems")?.unwrap_or(default.filesystems),
-    })
-}
-
-fn log(keys: &Keys<'_>) -> Result<telemetry::Config, KeyError> {
-    keys.only(&["level"])?;
-    let default = telemetry::Config::default();
-    Ok(telemetry::Config {
-        level: keys.parse("level", level)?.unwrap_or(default.level),
-    })
-}
-
-fn flag<T>(name: &str, parsed: Result<T, Refusal>) -> Result<T, KeyError> {
-    parsed.map_err(|Refusal { got, expected }| KeyError::Value {
-        place: name.into(),
-        got,
-        expected,
-    })
-}
-
-fn node_name(text: &str) -> Result<String, Refusal> {
-    let refused = |_| {
-        Refusal::new(
-            text,
-            "a name of at most 253 lower-case letters, digits, '-' and '.', such as \"attic\"",
-        )
-    };
-    NodeName::parse(text)
-        .map(|name| name.as_str().into())
-        .map_err(refused)
-}
-
-fn fleet(text: &str) -> Result<String, Refusal> {
-    let refused = |_| {
-        Refusal::new(
-            text,
-            "a name of at most 63 lower-case letters, digits and '-', such as \"home\"",
-        )
-    };
-    Fleet::parse(text)
-        .map(|fleet| fleet.as_str().into())
-        .map_err(refused)
-}
-
-fn broker(text: &str) -> Result<Broker, Refusal> {
-    let refused = |err| Refusal {
-        got: format!("{:?} ({err})", without_password(text)),
-        expected: "an address such as \"mqtt://user:password@host:1883\"".into(),
-    };
-    Broker::parse(text).map_err(refused)
-}
-
-/// A wrong address may hold a right password.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => {
-            let scheme = url.get(..scheme + 3).unwrap_or_default();
-            format!("{scheme}***{}", url.get(at..).unwrap_or_default())
-        }
-        (None, Some(at)) => format!("***{}", url.get(at..).unwrap_or_default()),
-        _ => url.into(),
-    }
-}
-
-fn absolute(text: &str) -> Result<PathBuf, Refusal> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err(Refusal::new(text, "a path that begins with /"))
-    }
-}
-
-fn interval(text: &str) -> Result<Duration, Refusal> {
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(3600);
-    match parse_duration(text) {
-        Some(interval) if bounds.contains(&interval) => Ok(interval),
-        Some(_) => Err(Refusal::new(text, "a duration from \"1s\" to \"1h\"")),
-        None => Err(Refusal::new(text, "a duration such as \"10s\"")),
-    }
-}
-
-fn level(text: &str) -> Result<LevelFilter, Refusal> {
-    match text {
-        "error" => Ok(LevelFilter::ERROR),
-        "warn" => Ok(LevelFilter::WARN),
-        "info" => Ok(LevelFilter::INFO),
-        "debug" => Ok(LevelFilter::DEBUG),
-        "trace" => Ok(LevelFilter::TRACE),
-        _ => Err(Refusal::new(
-            text,
-            "one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
-        )),
     }
 }
 

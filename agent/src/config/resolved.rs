@@ -1,0 +1,53 @@
+//! Shows the configuration as it holds in the end, as the TOML that would say so.
+//!
+//! Secrets are `***`; what is not set stays a comment that names what holds instead.
+
+use std::fmt;
+use std::path::Path;
+
+use super::Config;
+use crate::keys::show_duration;
+
+/// Shows a configuration as TOML.
+#[derive(Debug)]
+pub struct Resolved<'c> {
+    pub(super) config: &'c Config,
+    pub(super) node: &'c str,
+    pub(super) state_dir: &'c Path,
+}
+
+impl fmt::Display for Resolved<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config {
+            fleet,
+            broker,
+            interval,
+            tls,
+            observe,
+            log,
+            ..
+        } = self.config;
+        writeln!(f, "node_name = {:?}", self.node)?;
+        writeln!(f, "fleet = {fleet:?}")?;
+        match broker {
+            Some(broker) => writeln!(f, "broker = \"{broker}\"")?,
+            None => writeln!(f, "# broker is not set")?,
+        }
+        writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
+        writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
+        writeln!(f, "\n[tls]")?;
+        let files = [
+            ("ca_file", &tls.ca_file, "the system's certificates"),
+            ("cert_file", &tls.cert_file, "none"),
+            ("key_file", &tls.key_file, "none"),
+        ];
+        for (key, path, otherwise) in files {
+            match path {
+                Some(path) => writeln!(f, "{key} = {:?}", path.to_string_lossy())?,
+                None => writeln!(f, "# {key} is not set: {otherwise}")?,
+            }
+        }
+        writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
+        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)
+    }
+}

@@ -1,0 +1,30 @@
+//! The tables of the file, each turned into the configuration of the stage that owns it.
+
+use super::values::{absolute, level};
+use crate::keys::{KeyError, Keys};
+use crate::{observe, publish, telemetry};
+
+pub(super) fn tls(keys: &Keys<'_>) -> Result<publish::Config, KeyError> {
+    keys.only(&["ca_file", "cert_file", "key_file"])?;
+    Ok(publish::Config {
+        ca_file: keys.parse("ca_file", absolute)?,
+        cert_file: keys.parse("cert_file", absolute)?,
+        key_file: keys.parse("key_file", absolute)?,
+    })
+}
+
+pub(super) fn observe(keys: &Keys<'_>) -> Result<observe::Config, KeyError> {
+    keys.only(&["filesystems"])?;
+    let default = observe::Config::default();
+    Ok(observe::Config {
+        filesystems: keys.strings("filesystems")?.unwrap_or(default.filesystems),
+    })
+}
+
+pub(super) fn log(keys: &Keys<'_>) -> Result<telemetry::Config, KeyError> {
+    keys.only(&["level"])?;
+    let default = telemetry::Config::default();
+    Ok(telemetry::Config {
+        level: keys.parse("level", level)?.unwrap_or(default.level),
+    })
+}
