@@ -170,9 +170,12 @@ impl Root {
     fn fill(&mut self, path: &str, bytes_max: usize) -> Reading<()> {
         self.buffer.clear();
         // NONBLOCK: whatever stands where a file should, even a pipe, answers at once.
-        let result = self
-            .open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)
-            .and_then(|file| read_up_to(&file, &mut self.buffer, bytes_max));
+        let result = match self.syscalls.refusal(path) {
+            Some(refusal) => Err(refusal),
+            None => self
+                .open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)
+                .and_then(|file| read_up_to(&file, &mut self.buffer, bytes_max)),
+        };
         match result {
             Ok(true) => Ok(Some(())),
             Ok(false) => {

@@ -98,7 +98,7 @@ fn whatever_breaks_a_heartbeat_is_made() {
     for fixture in all_fixtures() {
         let copy = fixture.copy();
         let mut encoder = Encoder::new(Instance(1), 0);
-        for file in fixture.kernel_files() {
+        for file in fixture.new_files() {
             for breakage in Breakage::ALL {
                 breakage.apply(&copy.path().join(&file));
                 let observation = observe(copy.path());
