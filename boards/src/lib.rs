@@ -77,14 +77,14 @@ fn detect_among<'a, S: AsRef<str>>(
 ) -> Profile {
     let entries = compatible.iter().map(AsRef::as_ref);
     let model_name = model.map(without_revision);
-    let names: Vec<_> = entries
+    let quoted: Vec<_> = entries
         .chain(model_name)
         .chain([architecture, GENERIC])
         .map(|name| format!("\"{name}\""))
         .collect();
     // A board has no time to parse what names neither it nor its architecture.
-    let named = texts.filter(|text| names.iter().any(|name| text.contains(name)));
-    let ranked = named.filter_map(|text| {
+    let worth = texts.filter(|text| quoted.iter().any(|name| text.contains(name)));
+    let ranked = worth.filter_map(|text| {
         let profile = Profile::parse(text).ok()?;
         let rank = profile.rank(model, compatible, architecture)?;
         Some((rank, profile))

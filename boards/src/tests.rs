@@ -263,14 +263,43 @@ fn row(profile: &Profile) -> String {
     )
 }
 
-#[test]
-fn the_readme_lists_every_board_with_what_is_known_of_it() {
+/// Rows of the tables of `README.md`, each with its name.
+fn readme_rows() -> Vec<(String, String)> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| (row.split('`').nth(1).unwrap().to_owned(), row.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_readme_lists_every_board_with_what_is_known_of_it() {
     let expected: Vec<_> = profiles().iter().map(row).collect();
-    let found: Vec<_> = readme
-        .lines()
-        .filter(|line| line.starts_with("| `"))
+    let found: Vec<_> = readme_rows()
+        .into_iter()
+        .filter(|(name, _)| !name.contains('/'))
+        .map(|(_, row)| row)
         .collect();
     assert_eq!(found, expected, "{}", expected.join("\n"));
+}
+
+#[test]
+fn the_readme_says_what_goes_wrong_in_every_scenario_that_is_not_idle() {
+    let mut listed: Vec<_> = readme_rows().into_iter().map(|(name, _)| name).collect();
+    listed.retain(|name| name.contains('/'));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in &listed {
+        let (board, scenario) = name.split_once('/').unwrap();
+        let folder = root.join(board).join("fixtures").join(scenario);
+        assert!(folder.is_dir(), "{name} is listed and not there");
+    }
+    for (board, _) in ALL {
+        for entry in std::fs::read_dir(root.join(board).join("fixtures")).unwrap() {
+            let scenario = entry.unwrap().file_name().into_string().unwrap();
+            let name = format!("{board}/{scenario}");
+            // The only scenario of a board may well be an idle one by another name.
+            let is_plain = ["idle", "riscv-virt"].contains(&scenario.as_str());
+            assert!(is_plain || listed.contains(&name), "{name} is not listed");
+        }
+    }
 }
