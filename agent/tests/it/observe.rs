@@ -38,6 +38,29 @@ fn every_board_has_a_fixture_and_every_fixture_is_detected_as_its_board() {
 }
 
 #[test]
+fn every_fixture_has_a_page_size_and_an_architecture_of_its_board() {
+    for fixture in all_fixtures() {
+        let fixed = observe(&fixture.path).fixed;
+        if let Some(known) = &fixed.profile.page_sizes_bytes {
+            let page_bytes = u32::try_from(fixed.page_size_bytes).unwrap();
+            assert!(known.value.contains(&page_bytes), "{}", fixture.name());
+        }
+        let cpu = match fixed.host.architecture.as_ref() {
+            "arm64" => "aarch64-",
+            "amd64" => "x86_64-",
+            "riscv64" => "riscv64gc-",
+            architecture => architecture,
+        };
+        let mut targets = fixed.profile.targets.iter();
+        assert!(
+            targets.any(|target| target.starts_with(cpu)),
+            "{}",
+            fixture.name()
+        );
+    }
+}
+
+#[test]
 fn every_fixture_says_where_it_comes_from() {
     for fixture in all_fixtures() {
         let source = support::read(&fixture.path, "SOURCE").unwrap_or_default();
@@ -518,12 +541,7 @@ fn damaged(text: &[u8], at: prop::sample::Index, cut: usize, insert: &[u8]) -> V
 /// The fixtures with a copy of each, which every case restores.
 fn copies() -> &'static [(Fixture, TempDir)] {
     static COPIES: OnceLock<Vec<(Fixture, TempDir)>> = OnceLock::new();
-    COPIES.get_or_init(|| {
-        all_fixtures()
-            .into_iter()
-            .map(|fixture| (fixture.clone(), fixture.copy()))
-            .collect()
-    })
+    COPIES.get_or_init(support::copies)
 }
 
 proptest! {

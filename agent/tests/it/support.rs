@@ -87,6 +87,15 @@ pub(crate) fn all_fixtures() -> Vec<Fixture> {
     fixtures
 }
 
+/// Every fixture with a copy of it that a test may break.
+pub(crate) fn copies() -> Vec<(Fixture, TempDir)> {
+    let with_copy = |fixture: Fixture| {
+        let copy = fixture.copy();
+        (fixture, copy)
+    };
+    all_fixtures().into_iter().map(with_copy).collect()
+}
+
 /// The fixture called `<board>/<scenario>`.
 pub(crate) fn fixture(name: &str) -> Fixture {
     all_fixtures()
