@@ -134,7 +134,9 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
 
 /// The one subject that a file belongs to; `None` for files that only people read.
 fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
-    const SUBJECTS: [(&str, &str); 28] = [
+    const SUBJECTS: [(&str, &str); 33] = [
+        ("etc/fstab", "fstab"),
+        ("proc/cmdline", "psi argument"),
         ("proc/device-tree/", "board"),
         ("proc/diskstats", "disks"),
         ("proc/loadavg", "load"),
@@ -161,7 +163,9 @@ fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
         ("etc/machine-id", "host"),
         ("etc/os-release", "host"),
         ("sys/fs/ext4/", "ext4"),
-        ("sys/block/", "flash"),
+        ("sys/class/block/", "ext4"),
+        ("sys/block/", "emmc"),
+        ("sys/class/rtc/", "clock chip"),
         ("sys/class/watchdog/", "watchdog"),
     ];
     let is_of_link = file.starts_with("sys/class/net/") && !file.contains("/device/");
@@ -240,6 +244,8 @@ fn is_expected(
         || subject == "processors"
         // Of several trip points of a kind the lowest is kept.
         || file.contains("/trip_point_")
+        // The last error is looked at where one was counted.
+        || file.contains("/last_error_")
         // An empty table is a table, and half a text may hold all that is read.
         || (breakage == Breakage::Emptied && ["route v6", "disks"].contains(&subject))
         || breakage == Breakage::Truncated;
