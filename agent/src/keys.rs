@@ -287,6 +287,19 @@ fn syntax(text: &str, err: &toml::de::Error) -> String {
     }
 }
 
+/// What is wrong with a line of JSON, and where in it.
+pub(crate) fn syntax_of_line(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    // The parser counts the lines of what it is given, which is one.
+    let said = message
+        .rsplit_once(" at line ")
+        .map_or(&*message, |(said, _)| said);
+    match err.column() {
+        0 => said.to_owned(),
+        column => format!("column {column}: {said}"),
+    }
+}
+
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -305,7 +318,8 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-fn hint(name: &str, known: &[&str]) -> String {
+/// The nearest key, or all of them.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
     /// Two slips of the finger.
     const NEAR: usize = 2;
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();

@@ -19,6 +19,7 @@ pub mod telemetry;
 pub mod config;
 pub mod cli;
 pub mod describe;
+pub mod replay;
 pub mod instance;
 pub mod parts;
 mod agenda;

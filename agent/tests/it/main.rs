@@ -12,4 +12,5 @@ mod assess;
 mod run;
 mod config;
 mod kubelet;
+mod replay;
 mod cli;
