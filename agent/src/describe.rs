@@ -19,7 +19,7 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
             .into_iter()
             .map(|vital| (vital.name.to_owned(), vital.value()))
             .collect::<Map<_, _>>(),
-        "readings": readings(assessment),
+        "readings": readings(observation, assessment),
         "board": {
             "name": board.name,
             "model": board.model,
@@ -136,18 +136,28 @@ impl Vital {
     }
 }
 
-fn readings(assessment: &Assessment) -> Vec<Value> {
+/// The vital that the kubelet takes from the root cgroup.
+const WORKING_SET: &str = "memory_working_set";
+
+fn readings(observation: &Observation, assessment: &Assessment) -> Vec<Value> {
     let of_vitals = vitals(&assessment.vitals)
         .into_iter()
         .enumerate()
         .map(|(at, vital)| {
             let failure = assessment.failures.iter().find(|(failed, _)| *failed == at);
-            reading(
+            let mut shown = reading(
                 vital.name,
                 &vital.value(),
                 vital.unit,
                 failure.map(|(_, err)| err.to_string()),
-            )
+            );
+            if vital.name == WORKING_SET && !matches!(observation.memory_cgroup, Ok(Some(_))) {
+                // Not the kubelet's source, so it is named.
+                if let (Some(_), Value::Object(fields)) = (vital.scaled, &mut shown) {
+                    fields.insert("source".into(), "/proc/meminfo".into());
+                }
+            }
+            shown
         });
     let of_sensors = assessment.sensors.iter().map(|sensor| {
         let Sensor {
