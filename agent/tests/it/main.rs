@@ -11,6 +11,7 @@ mod observe;
 mod assess;
 mod run;
 mod config;
+mod pressure;
 mod kubelet;
 mod replay;
 mod cli;
