@@ -596,6 +596,7 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
             .contains(&"node.kubernetes.io/unschedulable:NoSchedule".to_owned())
     );
     assert_eq!(node["status"]["capacity"]["example.com/dongle"], "1");
+    assert_eq!(node["status"]["allocatable"]["example.com/dongle"], "1");
     assert_eq!(
         world.kubernetes.condition("attic", "KernelDeadlock"),
         foreign
@@ -618,6 +619,42 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
         world.count(|action| matches!(action, Action::Down { .. })),
         1
     );
+}
+
+#[test]
+fn an_extended_resource_is_allocatable_while_it_is_capacity() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    world.live(&mut board, secs(60));
+    let allocatable =
+        |world: &World| world.kubernetes.nodes["attic"]["status"]["allocatable"].clone();
+    let before = allocatable(&world);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]["example.com/dongle"] = json!("2");
+        // Not an extended one: whoever writes it looks after it.
+        node["status"]["allocatable"]["attachable-volumes-x"] = json!("9");
+    });
+    world.live(&mut board, secs(20));
+    let mut expected = before.clone();
+    expected["example.com/dongle"] = json!("2");
+    expected["attachable-volumes-x"] = json!("9");
+    assert_eq!(allocatable(&world), expected);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]
+            .as_object_mut()
+            .unwrap()
+            .remove("example.com/dongle");
+    });
+    world.live(&mut board, secs(20));
+    expected
+        .as_object_mut()
+        .unwrap()
+        .remove("example.com/dongle");
+    assert_eq!(allocatable(&world), expected);
+    let writes = |world: &World| world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    let settled = writes(&world);
+    world.live(&mut board, secs(60));
+    assert_eq!(writes(&world), settled);
 }
 
 #[test]
