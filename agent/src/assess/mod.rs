@@ -10,6 +10,7 @@ mod addresses;
 mod zones;
 mod rates;
 mod finding;
+mod latch;
 mod pressure;
 mod vitals;
 mod conditions;
