@@ -47,7 +47,9 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Assess { is_once } => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
-            block_on(print_assessment(observer(arguments, &config)?, is_once))?
+            let state = State::new(config.assess.clone());
+            let observer = observer(arguments, &config)?;
+            block_on(print_assessment(observer, state, is_once))?
         }
         Command::Check => check(arguments),
         Command::Run | Command::Leave => {
@@ -97,8 +99,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(result)
 }
 
-async fn print_assessment(mut observer: Observer, is_once: bool) -> anyhow::Result<()> {
-    let mut state = State::default();
+async fn print_assessment(
+    mut observer: Observer,
+    mut state: State,
+    is_once: bool,
+) -> anyhow::Result<()> {
     let mut observation = observer.observe(Detail::Dropped);
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
@@ -161,7 +166,7 @@ async fn live(
     let [number, ..] = random().to_le_bytes();
     let parts = Parts {
         observer,
-        state: State::default(),
+        state: State::new(config.assess),
         encoder: Encoder::new(instance, number),
         node,
         broker: broker.address(),

@@ -23,19 +23,26 @@ use crate::observe::{Observation, ReadError, Reading};
 use capacity::Amount;
 use thresholds::Thresholds;
 
+/// What the configuration says about judging; each part has its own file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Below which amounts a pressure begins.
+    pub thresholds: Thresholds,
+}
+
 /// What must be remembered from one tick to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    thresholds: Thresholds,
+    config: Config,
     cpu_busy: rates::CpuBusy,
     conditions: conditions::Conditions,
 }
 
 impl State {
     /// Remembers nothing yet.
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
-            thresholds,
+            config,
             ..Self::default()
         }
     }
@@ -87,10 +94,12 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state.conditions.update(observation, &state.thresholds),
+        conditions: state
+            .conditions
+            .update(observation, &state.config.thresholds),
         custom: Statuses::default(),
         sensors: sensors(observation),
-        allocatable: capacity::allocatable(&capacity, &state.thresholds),
+        allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
     }

@@ -78,6 +78,7 @@ fn every_key_has_a_place_in_the_configuration() {
         interval,
         tls,
         observe,
+        assess,
         log,
     } = Config::default();
     assert!(node_name.is_none() && broker.is_none() && state_dir.is_none());
@@ -93,6 +94,8 @@ fn every_key_has_a_place_in_the_configuration() {
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
     let nodling_agent::observe::Config { filesystems } = observe;
     assert!(filesystems.is_empty());
+    let nodling_agent::assess::Config { thresholds } = assess;
+    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
 }
