@@ -23,31 +23,39 @@ pub(super) struct Latch {
     status: Option<Status>,
     /// Since when findings differ from the status.
     differs_ms: Option<u64>,
+    /// Since when the reading fails: that says nothing, for or against.
+    fails_ms: Option<u64>,
 }
 
 impl Latch {
     /// The status after this tick; absent findings forget it.
     pub(super) fn update(&mut self, finding: Finding, now_ms: u64, hold: Hold) -> Option<Status> {
-        let (found, patience_ms) = match finding {
+        let (found, patience_ms, since_ms) = match finding {
             Finding::Absent => {
                 *self = Self::default();
                 return None;
             }
-            Finding::Holds(true) => (Status::True, hold.set_ms),
-            Finding::Holds(false) => (Status::False, hold.clear_ms),
-            Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS),
+            Finding::Holds(true) => (Status::True, hold.set_ms, &mut self.differs_ms),
+            Finding::Holds(false) => (Status::False, hold.clear_ms, &mut self.differs_ms),
+            Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS, &mut self.fails_ms),
         };
-        if self.status == Some(found) {
-            self.differs_ms = None;
-            return self.status;
+        let since_ms = *since_ms.get_or_insert(now_ms);
+        if finding != Finding::Failed {
+            self.fails_ms = None;
         }
-        let since_ms = *self.differs_ms.get_or_insert(now_ms);
         let is_due = now_ms.saturating_sub(since_ms) >= patience_ms;
         // From Unknown every finding is news at once.
         if is_due || matches!(self.status, None | Some(Status::Unknown)) {
             self.status = Some(found);
+        }
+        if self.status == Some(found) {
             self.differs_ms = None;
         }
+        self.status
+    }
+
+    /// The status after the last tick.
+    pub(super) fn status(self) -> Option<Status> {
         self.status
     }
 
@@ -98,6 +106,22 @@ mod tests {
         assert_eq!(at(309, Finding::Failed), Some(Status::True));
         assert_eq!(at(310, Finding::Failed), Some(Status::Unknown));
         assert_eq!(at(320, Finding::Holds(false)), Some(Status::False));
+    }
+
+    #[test]
+    fn a_failing_reading_neither_hurries_nor_stops_what_is_pending() {
+        let slow = Hold {
+            set_ms: 600_000,
+            clear_ms: 0,
+        };
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, slow);
+        assert_eq!(at(0, Finding::Holds(false)), Some(Status::False));
+        assert_eq!(at(10, Finding::Holds(true)), Some(Status::False));
+        assert_eq!(at(400, Finding::Failed), Some(Status::False));
+        assert_eq!(at(410, Finding::Holds(true)), Some(Status::False));
+        assert_eq!(at(600, Finding::Failed), Some(Status::False));
+        assert_eq!(at(610, Finding::Holds(true)), Some(Status::True));
     }
 
     #[test]
