@@ -10,6 +10,8 @@
 
 mod values;
 mod tables;
+mod comparison;
+mod rules;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -205,6 +207,7 @@ impl Config {
             "tls",
             "observe",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -217,7 +220,10 @@ impl Config {
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
-            assess: default.assess,
+            assess: assess::Config {
+                rules: rules::rules(&keys.tables("condition")?)?,
+                ..default.assess
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }

@@ -195,7 +195,10 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
-        let mut state = State::new(Config { thresholds });
+        let mut state = State::new(Config {
+            thresholds,
+            ..Config::default()
+        });
         let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
         assert_eq!(at, [expected]);
     }
