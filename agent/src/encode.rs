@@ -1,7 +1,8 @@
 //! Stage 3: numbers an assessment and turns it into at most `MAX_FRAME_LEN` bytes.
 //!
 //! An [`Encoder`] counts sessions, sequences within them and generations of Facts; it cannot
-//! fail: Facts that do not fit are sent without labels, then without sensors. Pure.
+//! fail: Facts that do not fit are sent without what rules say, then without labels, then without
+//! sensors. Pure.
 
 use std::hash::Hasher;
 
@@ -92,10 +93,14 @@ impl Encoder {
         facts.instance = self.instance;
         facts.generation = self.generation;
         let position = self.position();
-        for shed in 0..3 {
+        for shed in 0..4 {
             match shed {
-                1 => facts.labels.clear(),
-                2 => facts.sensors.clear(),
+                1 => facts
+                    .conditions
+                    .iter_mut()
+                    .for_each(|custom| custom.rule = ""),
+                2 => facts.labels.clear(),
+                3 => facts.sensors.clear(),
                 _ => {}
             }
             let message = Message::Facts(&facts);

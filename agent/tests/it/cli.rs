@@ -149,3 +149,24 @@ fn version_and_help_go_to_standard_output() {
     assert_eq!(text(&agent(&["--version"]).stdout), "nodling-agent 0.1.0\n");
     assert!(text(&agent(&["--help"]).stdout).contains("Usage:"));
 }
+
+#[test]
+fn a_rule_on_a_reading_that_this_board_has_not_is_warned_of_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("agent.toml");
+    let rule = "[[condition]]\ntype = \"Hot\"\nwhen = \"temprature > 60\"\n";
+    fs::write(&config, rule).unwrap();
+    let path = fixture("raspberry-pi-4b/idle").path;
+    let arguments = ["assess", "--root", path.to_str().unwrap(), "--config"];
+    let output = agent(&[&arguments[..], &[config.to_str().unwrap()]].concat());
+    assert!(output.status.success());
+    let logged = text(&output.stderr);
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(
+        logged.contains("WARN")
+            && logged.contains("no reading temprature: did you mean temperature?"),
+        "{logged}"
+    );
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["unjudged"][0]["type"], "Hot");
+}

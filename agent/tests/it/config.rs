@@ -174,6 +174,139 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
 }
 
 #[test]
+fn a_condition_is_whole_or_refused_with_its_place() {
+    let hot = "[[condition]]\ntype = \"Hot\"\nwhen = \"temperature > 60\"\n";
+    let name = "a name of at most 63 letters and digits that begins with a capital and that no \
+                other condition has, such as \"EnclosureHot\"";
+    let comparison =
+        "a reading, one of < <= > >=, and a number, such as \"attic.temperature > 45\"";
+    let apart = "a comparison that cannot hold together with when, such as \"temperature <= 60\"";
+    for (text, expected) in [
+        (
+            format!("{hot}\n[[condition]]\ntype = \"A\"\nwhen = \"attic.temperature >> 45\"\n"),
+            format!(
+                "7: condition.when: got \"attic.temperature >> 45\" (column 20: \">\" is no \
+                 number), expected {comparison}"
+            ),
+        ),
+        (
+            "\n\n[[condition]]\nwhen = \"a > 1\"\n".into(),
+            format!("3: condition.type: got nothing, expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Hot\"\n".into(),
+            format!("1: condition.when: got nothing, expected {comparison}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Ready\"\n".into(),
+            format!("2: condition.type: got \"Ready\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"DiskPressure\"\n".into(),
+            format!("2: condition.type: got \"DiskPressure\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"enclosure-hot\"\n".into(),
+            format!("2: condition.type: got \"enclosure-hot\", expected {name}"),
+        ),
+        (
+            format!("{hot}{hot}"),
+            format!("5: condition.type: got \"Hot\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = 7\n".into(),
+            format!("2: condition.type: got 7, expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Hot\"\nwhen = 45\n".into(),
+            format!("3: condition.when: got 45, expected {comparison}"),
+        ),
+        (
+            format!("{hot}for = \"soon\"\n"),
+            "4: condition.for: got \"soon\", expected a duration such as \"60s\"".into(),
+        ),
+        (
+            format!("{hot}for = \"25h\"\n"),
+            "4: condition.for: got \"25h\", expected a duration of at most \"24h\"".into(),
+        ),
+        (
+            format!("{hot}clear = \"temperature < 50 C\"\n"),
+            format!(
+                "4: condition.clear: got \"temperature < 50 C\" (column 18: \"C\" follows the \
+                 number), expected {comparison}"
+            ),
+        ),
+        (
+            format!("{hot}clear = \"temperature < 61\"\n"),
+            format!(
+                "4: condition.clear: got \"temperature < 61\" (both can hold at once), expected \
+                 {apart}"
+            ),
+        ),
+        (
+            format!("{hot}clear = \"load1 < 61\"\n"),
+            format!(
+                "4: condition.clear: got \"load1 < 61\" (another reading than in when), expected \
+                 {apart}"
+            ),
+        ),
+        (
+            format!("{hot}until = \"load1 < 61\"\n"),
+            "4: condition.until: unknown key; known here: type, when, for, clear".into(),
+        ),
+        (
+            "[condition]\ntype = \"Hot\"\n".into(),
+            "1: condition: got a table, expected tables: [[condition]]".into(),
+        ),
+        (
+            "condition = [1]\n".into(),
+            "1: condition: got 1, expected tables: [[condition]]".into(),
+        ),
+    ] {
+        assert_eq!(error(&text), format!("agent.toml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn sixteen_conditions_are_enough() {
+    let tables = |count: usize| -> String {
+        (0..count)
+            .map(|at| format!("[[condition]]\ntype = \"T{at}\"\nwhen = \"load1 > {at}\"\n"))
+            .collect()
+    };
+    let config = Config::parse("agent.toml", &tables(16)).unwrap();
+    assert_eq!(config.assess.rules.len(), 16);
+    assert_eq!(
+        error(&tables(17)),
+        "agent.toml:49: condition: got 17 tables, expected at most 16"
+    );
+}
+
+#[test]
+fn check_prints_conditions_as_they_would_be_written() {
+    let text = "[[condition]]\ntype = \"Hot\"\nwhen = \"attic.temperature>45\"\nfor = \"60s\"\n\
+                clear = \"attic.temperature<40.5\"\n[[condition]]\ntype = \"Loaded\"\n\
+                when = \"load1 >= 4\"\n";
+    let config = Config::parse("agent.toml", text).unwrap();
+    let printed = config
+        .resolved("attic", Path::new("/var/lib/x"))
+        .to_string();
+    let expected = "[[condition]]\ntype = \"Hot\"\nwhen = \"attic.temperature > 45\"\n\
+                    for = \"1m\"\nclear = \"attic.temperature < 40.5\"\n\n\
+                    [[condition]]\ntype = \"Loaded\"\nwhen = \"load1 >= 4\"\nfor = \"0s\"\n\
+                    # clear is not set: load1 < 4\n";
+    assert!(printed.ends_with(expected), "{printed}");
+    let again = Config::parse("printed", &printed.replace("# broker", "#")).unwrap();
+    let bands = |config: &Config| -> Vec<_> {
+        let rules = config.assess.rules.iter();
+        rules
+            .map(|rule| (rule.band.clone(), rule.lasting))
+            .collect()
+    };
+    assert_eq!(bands(&again), bands(&config));
+}
+
+#[test]
 fn what_is_no_key_and_no_toml_is_named_with_its_line() {
     let syntax = error("fleet = \"home\"\ninterval = \n");
     assert!(syntax.starts_with("agent.toml:2: "), "{syntax}");
