@@ -1,4 +1,6 @@
-//! Owners' conditions from the file to Facts, beats and what `assess` prints.
+//! Owners' conditions from the file, with its errors, to Facts, beats and what `assess` prints.
+
+use std::path::Path;
 
 use nodling_agent::assess::{State, assess};
 use nodling_agent::config::Config;
@@ -17,6 +19,12 @@ const IDENTITY: Identity<'_> = Identity {
     interval_ms: 10_000,
 };
 
+const HOT: &str = "[[condition]]\ntype = \"Hot\"\nwhen = \"temperature > 60\"\n";
+const COMPARISON: &str =
+    "a reading, one of < <= > >=, and a number, such as \"attic.temperature > 45\"";
+const APART: &str =
+    "a comparison that cannot hold together with when, such as \"temperature <= 60\"";
+
 const TRUE: Option<Status> = Some(Status::True);
 const FALSE: Option<Status> = Some(Status::False);
 const UNKNOWN: Option<Status> = Some(Status::Unknown);
@@ -26,15 +34,155 @@ fn state(text: &str) -> State {
     State::new(Config::parse("agent.toml", text).unwrap().assess)
 }
 
+fn error(text: &str) -> String {
+    Config::parse("agent.toml", text).unwrap_err().to_string()
+}
+
 fn message(frame: &[u8]) -> &[u8] {
     Frame::parse(frame).unwrap().clear().unwrap().message
+}
+
+#[test]
+fn a_condition_is_whole_or_refused_with_its_place() {
+    let name = "a name of at most 63 letters and digits that begins with a capital and that no \
+                other condition has, such as \"EnclosureHot\"";
+    for (text, expected) in [
+        (
+            format!("{HOT}\n[[condition]]\ntype = \"A\"\nwhen = \"attic.temperature >> 45\"\n"),
+            format!(
+                "7: condition.when: got \"attic.temperature >> 45\" (column 20: \">\" is no \
+                 number), expected {COMPARISON}"
+            ),
+        ),
+        (
+            "\n\n[[condition]]\nwhen = \"a > 1\"\n".into(),
+            format!("3: condition.type: got nothing, expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Hot\"\n".into(),
+            format!("1: condition.when: got nothing, expected {COMPARISON}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Ready\"\n".into(),
+            format!("2: condition.type: got \"Ready\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"DiskPressure\"\n".into(),
+            format!("2: condition.type: got \"DiskPressure\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"enclosure-hot\"\n".into(),
+            format!("2: condition.type: got \"enclosure-hot\", expected {name}"),
+        ),
+        (
+            format!("{HOT}{HOT}"),
+            format!("5: condition.type: got \"Hot\", expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = 7\n".into(),
+            format!("2: condition.type: got 7, expected {name}"),
+        ),
+        (
+            "[[condition]]\ntype = \"Hot\"\nwhen = 45\n".into(),
+            format!("3: condition.when: got 45, expected {COMPARISON}"),
+        ),
+        (
+            format!("{HOT}for = \"soon\"\n"),
+            "4: condition.for: got \"soon\", expected a duration such as \"60s\"".into(),
+        ),
+        (
+            format!("{HOT}for = \"25h\"\n"),
+            "4: condition.for: got \"25h\", expected a duration of at most \"24h\"".into(),
+        ),
+        (
+            format!("{HOT}until = \"load1 < 61\"\n"),
+            "4: condition.until: unknown key; known here: type, when, for, clear".into(),
+        ),
+        (
+            "[condition]\ntype = \"Hot\"\n".into(),
+            "1: condition: got a table, expected tables: [[condition]]".into(),
+        ),
+        (
+            "condition = [1]\n".into(),
+            "1: condition: got 1, expected tables: [[condition]]".into(),
+        ),
+    ] {
+        assert_eq!(error(&text), format!("agent.toml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn an_end_that_is_no_end_is_refused() {
+    for (text, expected) in [
+        (
+            format!("{HOT}clear = \"temperature < 50 C\"\n"),
+            format!(
+                "4: condition.clear: got \"temperature < 50 C\" (column 18: \"C\" follows the \
+                 number), expected {COMPARISON}"
+            ),
+        ),
+        (
+            format!("{HOT}clear = \"temperature < 61\"\n"),
+            format!(
+                "4: condition.clear: got \"temperature < 61\" (both can hold at once), expected \
+                 {APART}"
+            ),
+        ),
+        (
+            format!("{HOT}clear = \"load1 < 61\"\n"),
+            format!(
+                "4: condition.clear: got \"load1 < 61\" (another reading than in when), expected \
+                 {APART}"
+            ),
+        ),
+    ] {
+        assert_eq!(error(&text), format!("agent.toml:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn sixteen_conditions_are_enough() {
+    let tables = |count: usize| -> String {
+        let table = |at| format!("[[condition]]\ntype = \"T{at}\"\nwhen = \"load1 > {at}\"\n");
+        (0..count).map(table).collect::<Vec<_>>().concat()
+    };
+    let config = Config::parse("agent.toml", &tables(16)).unwrap();
+    assert_eq!(config.assess.rules.len(), 16);
+    assert_eq!(
+        error(&tables(17)),
+        "agent.toml:49: condition: got 17 tables, expected at most 16"
+    );
+}
+
+#[test]
+fn check_prints_conditions_as_they_would_be_written() {
+    let text = "[[condition]]\ntype = \"Hot\"\nwhen = \"attic.temperature>45\"\nfor = \"60s\"\n\
+                clear = \"attic.temperature<40.5\"\n[[condition]]\ntype = \"Loaded\"\n\
+                when = \"load1 >= 4\"\n";
+    let config = Config::parse("agent.toml", text).unwrap();
+    let printed = config
+        .resolved("attic", Path::new("/var/lib/x"))
+        .to_string();
+    let expected = "[[condition]]\ntype = \"Hot\"\nwhen = \"attic.temperature > 45\"\n\
+                    for = \"1m\"\nclear = \"attic.temperature < 40.5\"\n\n\
+                    [[condition]]\ntype = \"Loaded\"\nwhen = \"load1 >= 4\"\nfor = \"0s\"\n\
+                    # clear is not set: load1 < 4\n";
+    assert!(printed.ends_with(expected), "{printed}");
+    let again = Config::parse("printed", &printed.replace("# broker", "#")).unwrap();
+    let bands = |config: &Config| -> Vec<_> {
+        let rules = config.assess.rules.iter();
+        rules
+            .map(|rule| (rule.band.clone(), rule.lasting))
+            .collect()
+    };
+    assert_eq!(bands(&again), bands(&config));
 }
 
 #[test]
 fn facts_that_do_not_fit_lose_what_rules_say_before_labels() {
     let observation = observe(&fixture(IDLE).path);
     let name = "n".repeat(63);
-    let text: String = (0..16)
+    let tables = (0..16)
         .map(|at| {
             let type_ = format!("T{at:0>62}");
             format!(
@@ -42,8 +190,8 @@ fn facts_that_do_not_fit_lose_what_rules_say_before_labels() {
                  for = \"23h59m59s999ms\"\nclear = \"{name} < -99999999.9999999999\"\n"
             )
         })
-        .collect();
-    let assessment = assess(&mut state(&text), &observation);
+        .collect::<Vec<_>>();
+    let assessment = assess(&mut state(&tables.concat()), &observation);
     let value = "v".repeat(63);
     let mut said = facts(IDENTITY, &observation, &assessment);
     let mut encoder = Encoder::new(Instance(1), 0);
