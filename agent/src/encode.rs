@@ -4,7 +4,7 @@
 //! fail: Facts that do not fit are sent without what rules say, then without labels, then without
 //! sensors. Pure.
 
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 use nodling_protocol::detail::{
     ClockDetail, CpuTimes, DiskDetail, FilesystemDetail, InterfaceDetail, MemoryDetail,
@@ -183,13 +183,18 @@ impl Encoder {
         slow.uptime = Uptime(0);
         slow.generation = 0;
         slow.will_hash = WillHash([0; WillHash::LEN]);
+        slow.conditions.clear();
         let position = Position {
             tag: 0,
             session: 0,
             sequence: 0,
         };
-        let len = encode_clear(self.buffer.as_mut_slice(), position, Message::Facts(&slow));
         let mut hasher = std::hash::DefaultHasher::new();
+        // Apart, since with every rule they would not always fit.
+        for custom in &facts.conditions {
+            (custom.name, custom.rule).hash(&mut hasher);
+        }
+        let len = encode_clear(self.buffer.as_mut_slice(), position, Message::Facts(&slow));
         hasher.write(self.buffer.get(..len.unwrap_or(0)).unwrap_or_default());
         hasher.finish()
     }

@@ -207,6 +207,15 @@ fn facts_that_do_not_fit_lose_what_rules_say_before_labels() {
         let (key, value) = (name.as_str(), value.as_str());
         said.labels.push(Label { key, value }).unwrap();
     }
+    assert!(encoder.has_news(&said), "the labels");
+    let interval_ms = said.interval_ms + 1;
+    assert!(
+        encoder.has_news(&Facts {
+            interval_ms,
+            ..said.clone()
+        }),
+        "the interval"
+    );
     assert_eq!(heard(encoder.facts(said)), (0, 32));
 }
 
