@@ -12,4 +12,7 @@ mod assess;
 mod rules;
 mod run;
 mod config;
+mod pressure;
+mod kubelet;
+mod replay;
 mod cli;
