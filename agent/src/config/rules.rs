@@ -15,7 +15,7 @@ use crate::keys::{KeyError, Keys, Refusal, parse_duration};
 /// No duration needs more words, and words go into Facts.
 const LASTING_LEN_MAX: usize = 20;
 /// What must last longer is no condition but history.
-const LASTING_MAX: Duration = Duration::from_secs(24 * 3600);
+const LASTING_MAX: Duration = Duration::from_hours(24);
 
 pub(super) fn rules(tables: &[Keys<'_>]) -> Result<Arc<[Rule]>, KeyError> {
     if let Some(excess) = tables.get(MAX_CUSTOM_CONDITIONS) {
