@@ -12,6 +12,8 @@ mod values;
 mod tables;
 mod duration;
 mod kubelet;
+mod comparison;
+mod rules;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -217,6 +219,7 @@ impl Config {
             "system_reserved",
             "kube_reserved",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -233,6 +236,7 @@ impl Config {
                 thresholds: kubelet::thresholds(&keys)?,
                 reserved: kubelet::reserved(&keys)?,
                 pods: kubelet::pods(&keys)?,
+                rules: rules::rules(&keys.tables("condition")?)?,
             },
             log: tables::log(&keys.table("log")?)?,
         })

@@ -156,6 +156,27 @@ fn version_and_help_go_to_standard_output() {
 }
 
 #[test]
+fn a_rule_on_a_reading_that_this_board_has_not_is_warned_of_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("agent.toml");
+    let rule = "[[condition]]\ntype = \"Hot\"\nwhen = \"temprature > 60\"\n";
+    fs::write(&config, rule).unwrap();
+    let path = fixture("raspberry-pi-4b/idle").path;
+    let arguments = ["assess", "--root", path.to_str().unwrap(), "--config"];
+    let output = agent(&[&arguments[..], &[config.to_str().unwrap()]].concat());
+    assert!(output.status.success());
+    let logged = text(&output.stderr);
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(
+        logged.contains("WARN")
+            && logged.contains("no reading temprature: did you mean temperature?"),
+        "{logged}"
+    );
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["unjudged"][0]["type"], "Hot");
+}
+
+#[test]
 fn more_reserved_than_there_is_stops_every_command_that_would_report_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.toml");

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 10] = [
+const KEYS: [(&str, &[&str]); 11] = [
     (
         "",
         &[
@@ -49,6 +49,7 @@ const KEYS: [(&str, &[&str]); 10] = [
     ("system_reserved", &RESERVABLE),
     ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
+    ("condition", &["type", "when", "for", "clear"]),
 ];
 
 const RESERVABLE: [&str; 4] = ["\"cpu\"", "\"memory\"", "\"ephemeral-storage\"", "\"pid\""];
@@ -69,16 +70,13 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let mut shown = Vec::new();
     let mut uncommented = String::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            table = name;
-        }
         let line = line
             .strip_prefix('#')
             .filter(|rest| !rest.starts_with(' '))
             .unwrap_or(line);
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+        }
         if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             shown.push((table, key));
         }
@@ -92,6 +90,11 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
     assert_eq!(parsed.node_name.as_deref(), Some("attic"));
     assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+    let rules = parsed.assess.rules.iter().map(|rule| &*rule.words);
+    assert_eq!(
+        rules.collect::<Vec<_>>(),
+        ["attic.temperature > 45 for 60s, clear attic.temperature < 40"]
+    );
     assert_eq!(parsed.assess.thresholds.soft.len(), 1);
     assert_eq!(parsed.assess.reserved.kube.len(), RESERVABLE.len());
 }
@@ -127,8 +130,10 @@ fn every_key_has_a_place_in_the_configuration() {
         thresholds,
         reserved,
         pods,
+        rules,
     } = assess;
     assert_eq!((pods.max, pods.per_core), (0, 0));
+    assert!(rules.is_empty());
     assert!(reserved.system.is_empty() && reserved.kube.is_empty());
     assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;

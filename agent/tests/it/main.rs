@@ -9,6 +9,7 @@
 mod support;
 mod observe;
 mod assess;
+mod rules;
 mod run;
 mod config;
 mod pressure;
