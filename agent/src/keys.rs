@@ -3,6 +3,7 @@
 //! What is wrong names the file, the line, the key, what stands there and what should. A key that
 //! nobody knows is an error, since a misspelt key would otherwise silently be a default.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
@@ -72,6 +73,7 @@ impl<'t> Document<'t> {
             text: self.text,
             table: Some(&self.table),
             prefix: String::new(),
+            span: 0..0,
         }
     }
 }
@@ -83,6 +85,7 @@ pub struct Keys<'d> {
     text: &'d str,
     table: Option<&'d DeTable<'d>>,
     prefix: String,
+    span: Range<usize>,
 }
 
 impl<'d> Keys<'d> {
@@ -114,7 +117,33 @@ impl<'d> Keys<'d> {
             text: self.text,
             table,
             prefix: format!("{}{name}.", self.prefix),
+            span: value.map_or(0..0, Spanned::span),
         })
+    }
+
+    /// The keys of each table of a list; of none if it is not there.
+    pub fn tables(&self, name: &str) -> Result<Vec<Keys<'d>>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(Vec::new());
+        };
+        let refuse = |item: &Spanned<DeValue<'d>>| {
+            let expected = format!("tables: [[{}{name}]]", self.prefix);
+            self.refuse(name, item.span(), shown(item.get_ref()), &expected)
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(refuse(value));
+        };
+        let keys = |item: &'d Spanned<DeValue<'d>>| {
+            let table = item.get_ref().as_table().ok_or_else(|| refuse(item))?;
+            Ok(Keys {
+                file: self.file,
+                text: self.text,
+                table: Some(table),
+                prefix: format!("{}{name}.", self.prefix),
+                span: item.span(),
+            })
+        };
+        items.iter().map(keys).collect()
     }
 
     /// A value made of a string.
@@ -141,6 +170,35 @@ impl<'d> Keys<'d> {
         result.map(Some).map_err(refused)
     }
 
+    /// A value made of a string that must be there.
+    pub fn required<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Result<T, KeyError> {
+        let missing = || {
+            let expected = parse("").err().map(|refusal| refusal.expected);
+            let expected = expected.unwrap_or_else(|| "a string".into());
+            self.refuse(name, self.span.clone(), "nothing".into(), &expected)
+        };
+        self.parse(name, &parse)?.ok_or_else(missing)
+    }
+
+    /// Refuses the table itself.
+    pub fn refusal(&self, Refusal { got, expected }: Refusal) -> KeyError {
+        let place = format!(
+            "{}:{}: {}",
+            self.file,
+            line(self.text, Some(self.span.clone())),
+            self.prefix.trim_end_matches('.')
+        );
+        KeyError::Value {
+            place,
+            got,
+            expected,
+        }
+    }
+
     /// A list of strings.
     pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
         let Some(value) = self.find(name) else {
@@ -158,6 +216,36 @@ impl<'d> Keys<'d> {
             strings.push(text.clone().into_owned());
         }
         Ok(Some(strings))
+    }
+
+    /// True or false.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let got = || shown(value.get_ref());
+        let refused = || self.refuse(name, value.span(), got(), "true or false");
+        value.get_ref().as_bool().map(Some).ok_or_else(refused)
+    }
+
+    /// A whole number that is not negative and fits in 31 bits, as Kubernetes has them.
+    pub fn count(&self, name: &str) -> Result<Option<u32>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|number| {
+            let number = i32::from_str_radix(number.as_str(), number.radix()).ok()?;
+            u32::try_from(number).ok()
+        });
+        let expected = "a whole number from 0 to 2147483647";
+        let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
+        number.map(Some).ok_or_else(refused)
+    }
+
+    /// Whether the key is there, whatever its value.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
     }
 
     fn find(&self, name: &str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -256,6 +344,19 @@ fn syntax(text: &str, err: &toml::de::Error) -> String {
     }
 }
 
+/// What is wrong with a line of JSON, and where in it.
+pub(crate) fn syntax_of_line(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    // The parser counts the lines of what it is given, which is one.
+    let said = message
+        .rsplit_once(" at line ")
+        .map_or(&*message, |(said, _)| said);
+    match err.column() {
+        0 => said.to_owned(),
+        column => format!("column {column}: {said}"),
+    }
+}
+
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -274,20 +375,33 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-fn hint(name: &str, known: &[&str]) -> String {
+/// The nearest key, or all of them.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
     /// Two slips of the finger.
     const NEAR: usize = 2;
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
     match nearest {
         Some((steps, key)) if steps <= NEAR && steps < name.chars().count().div_ceil(2) => {
-            format!("did you mean {key}?")
+            format!("did you mean {}?", written(key))
         }
-        _ => format!("known here: {}", known.join(", ")),
+        _ => {
+            let known: Vec<_> = known.iter().map(|key| written(key)).collect();
+            format!("known here: {}", known.join(", "))
+        }
     }
 }
 
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
+/// A key as TOML wants it written.
+fn written(key: &str) -> Cow<'_, str> {
+    if key.contains('.') {
+        format!("{key:?}").into()
+    } else {
+        key.into()
+    }
+}
+
+/// How many slips of the finger lie between two words: Levenshtein's.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {
         let mut diagonal = i;

@@ -10,6 +10,10 @@
 
 mod values;
 mod tables;
+mod duration;
+mod kubelet;
+mod comparison;
+mod rules;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -21,7 +25,7 @@ use nodling_protocol::NodeName;
 use crate::keys::{Document, KeyError};
 use crate::publish::broker::{Broker, Secret};
 use crate::publish::tls::Pem;
-use crate::{observe, publish, telemetry};
+use crate::{assess, observe, publish, telemetry};
 use resolved::Resolved;
 use values::{absolute, broker, flag, fleet, interval, node_name};
 
@@ -56,6 +60,8 @@ pub struct Config {
     pub tls: publish::Config,
     /// What is read besides what every board has.
     pub observe: observe::Config,
+    /// How what is read is judged.
+    pub assess: assess::Config,
     /// How much is logged.
     pub log: telemetry::Config,
 }
@@ -70,6 +76,7 @@ impl Default for Config {
             interval: Duration::from_secs(10),
             tls: publish::Config::default(),
             observe: observe::Config::default(),
+            assess: assess::Config::default(),
             log: telemetry::Config::default(),
         }
     }
@@ -199,9 +206,20 @@ impl Config {
             "broker",
             "state_dir",
             "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
             "tls",
             "observe",
+            "eviction_hard",
+            "eviction_soft",
+            "eviction_soft_grace_period",
+            "eviction_minimum_reclaim",
+            "system_reserved",
+            "kube_reserved",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -214,6 +232,12 @@ impl Config {
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
+            assess: assess::Config {
+                thresholds: kubelet::thresholds(&keys)?,
+                reserved: kubelet::reserved(&keys)?,
+                pods: kubelet::pods(&keys)?,
+                rules: rules::rules(&keys.tables("condition")?)?,
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }

@@ -1,14 +1,14 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Assessment, State, assess};
+use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
 use nodling_agent::observe::power::Throttled;
-use nodling_agent::observe::root::Root;
-use nodling_agent::observe::{Config, Detail, Observation, Observer};
+use nodling_agent::observe::{Detail, Observation};
 use nodling_protocol::ConditionKind::{
     DiskPressure, MemoryPressure, OutOfDisk, PidPressure, ReadOnlyFilesystem, Ready,
     ThermalPressure, UnderVoltage,
@@ -190,7 +190,8 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         let thresholds = Thresholds {
             hard: vec![Threshold {
                 signal: Signal::PidAvailable,
-                limit: Limit::Amount(1000),
+                limit: Limit::parse("1000").unwrap(),
+                grace: Duration::ZERO,
             }],
             ..Thresholds::default()
         };
@@ -200,7 +201,10 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
-        let mut state = State::new(thresholds);
+        let mut state = State::new(Config {
+            thresholds,
+            ..Config::default()
+        });
         let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
         assert_eq!(at, [expected]);
     }
@@ -422,8 +426,7 @@ proptest! {
         let sound = support::read(&fixture.path, file).unwrap();
         support::write(copy.path(), file, with_number(&sound, number, absurd));
         // An answer that is no number at all is a wrong fixture, not a wrong kernel.
-        if let Ok(root) = Root::open(copy.path()) {
-            let mut observer = Observer::new(root, Config::default());
+        if let Ok(mut observer) = support::observer(copy.path()) {
             let mut state = State::default();
             let mut encoder = Encoder::new(Instance(1), 0);
             for _ in 0..2 {
@@ -449,7 +452,7 @@ proptest! {
         static COPIES: OnceLock<Vec<(Fixture, TempDir)>> = OnceLock::new();
         let (fixture, copy) = fixture.get(COPIES.get_or_init(support::copies));
         let files = fixture.kernel_files();
-        let mut observer = Observer::new(Root::open(copy.path()).unwrap(), Config::default());
+        let mut observer = support::observer(copy.path()).unwrap();
         let mut encoder = Encoder::new(Instance(1), 0);
         let before = once(&observer.observe(Detail::Dropped));
         for file in &vanishing {

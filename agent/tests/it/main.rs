@@ -9,6 +9,10 @@
 mod support;
 mod observe;
 mod assess;
+mod rules;
 mod run;
 mod config;
+mod pressure;
+mod kubelet;
+mod replay;
 mod cli;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use nodling_agent::observe::root::Root;
+use nodling_agent::observe::root::{Root, RootError};
 use nodling_agent::observe::{Config, Detail, Observation, Observer};
 use tempfile::TempDir;
 
@@ -106,8 +106,12 @@ pub(crate) fn fixture(name: &str) -> Fixture {
 
 /// What a fixture, or a copy of one, shows.
 pub(crate) fn observe(root: &Path) -> Observation {
-    let root = Root::open(root).unwrap();
-    Observer::new(root, Config::default()).observe(Detail::Kept)
+    observer(root).unwrap().observe(Detail::Kept)
+}
+
+/// What reads a fixture, or a copy of one, again and again.
+pub(crate) fn observer(root: &Path) -> Result<Observer, RootError> {
+    Ok(Observer::new(Root::open(root)?, Config::default()))
 }
 
 /// Ways in which a kernel file can be wrong.
