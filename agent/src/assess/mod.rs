@@ -10,9 +10,17 @@ mod addresses;
 mod zones;
 mod rates;
 mod finding;
+mod latch;
 mod pressure;
+mod supply;
 mod vitals;
-mod conditions;
+mod heat;
+mod writability;
+mod room;
+mod route;
+mod clock;
+pub mod stalls;
+pub mod conditions;
 
 use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
@@ -27,13 +35,16 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// Which conditions are reported.
+    pub conditions: conditions::Config,
 }
 
 /// What must be remembered from one tick to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
-    cpu_busy: rates::CpuBusy,
+    processors: rates::Processors,
+    supply: supply::Supply,
     conditions: conditions::Conditions,
 }
 
@@ -86,16 +97,22 @@ pub struct Sensor {
 /// Judges one observation.
 pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu = observation.cpu.as_ref().ok().and_then(Option::as_ref);
-    let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
-    let tally = vitals::vitals(observation, cpu_busy);
+    let shares = cpu.and_then(|cpu| state.processors.update(observation.uptime_ms, cpu.total));
+    state.supply.update(observation);
+    let cpu_busy = shares.map(|shares| shares.busy);
+    let tally = vitals::vitals(observation, cpu_busy, &state.supply);
     let capacity = capacity::capacity(observation);
     Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state
-            .conditions
-            .update(observation, &state.config.thresholds),
+        conditions: state.conditions.update(conditions::Tick {
+            observation,
+            thresholds: &state.config.thresholds,
+            config: state.config.conditions,
+            supply: &state.supply,
+            shares,
+        }),
         custom: Statuses::default(),
         sensors: sensors(observation),
         allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
