@@ -6,16 +6,15 @@
 use nodling_protocol::{ConditionKind, Statuses};
 
 use super::clock::unsynchronized;
+use super::eviction::PRESSURES;
 use super::finding::Finding;
 use super::heat::Heat;
 use super::latch::{Hold, Latch};
-use super::pressure::{PRESSURES, Pressures};
 use super::rates::Shares;
 use super::room::{out_of_disk, storage_worn};
 use super::route::network_unavailable;
 use super::stalls::Estimates;
 use super::supply::Supply;
-use super::thresholds::Thresholds;
 use super::writability::Writability;
 use crate::observe::Observation;
 
@@ -47,7 +46,6 @@ impl Default for Config {
 /// What must be remembered to judge the next tick.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    pressures: Pressures,
     latches: [Latch; ConditionKind::ALL.len()],
     estimates: Estimates,
     heat: Heat,
@@ -58,7 +56,8 @@ pub(super) struct Conditions {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tick<'t> {
     pub(super) observation: &'t Observation,
-    pub(super) thresholds: &'t Thresholds,
+    /// What [`PRESSURES`] were found to be.
+    pub(super) pressures: [Finding; PRESSURES.len()],
     pub(super) config: Config,
     pub(super) supply: &'t Supply,
     pub(super) shares: Option<Shares>,
@@ -67,13 +66,12 @@ pub(super) struct Tick<'t> {
 impl Conditions {
     /// Judges one tick.
     pub(super) fn update(&mut self, tick: Tick<'_>) -> Statuses {
-        let pressures = self.pressures.update(tick.observation, tick.thresholds);
         let mut statuses = Statuses::default();
         for &kind in ConditionKind::ALL {
             let pressure = PRESSURES
                 .iter()
-                .zip(pressures)
-                .find(|((of, _), _)| *of == kind);
+                .zip(tick.pressures)
+                .find(|(of, _)| **of == kind);
             let finding = match pressure {
                 Some((_, finding)) => finding,
                 None => self.find(kind, tick),

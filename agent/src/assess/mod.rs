@@ -5,6 +5,7 @@
 //! test is a list of observations.
 
 pub mod thresholds;
+pub mod eviction;
 pub mod capacity;
 mod addresses;
 mod zones;
@@ -27,7 +28,7 @@ use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
-use capacity::Amount;
+use capacity::{Amount, Pods, Reserved};
 use thresholds::Thresholds;
 
 /// What the configuration says about judging; each part has its own file.
@@ -37,6 +38,10 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// Which conditions are reported.
     pub conditions: conditions::Config,
+    /// What is kept back for others than pods.
+    pub reserved: Reserved,
+    /// How many pods are offered.
+    pub pods: Pods,
 }
 
 /// What must be remembered from one tick to the next.
@@ -45,6 +50,7 @@ pub struct State {
     config: Config,
     processors: rates::Processors,
     supply: supply::Supply,
+    pressures: pressure::Pressures,
     conditions: conditions::Conditions,
 }
 
@@ -52,6 +58,7 @@ impl State {
     /// Remembers nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
+            pressures: pressure::Pressures::new(&config.thresholds),
             config,
             ..Self::default()
         }
@@ -101,21 +108,22 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     state.supply.update(observation);
     let cpu_busy = shares.map(|shares| shares.busy);
     let tally = vitals::vitals(observation, cpu_busy, &state.supply);
-    let capacity = capacity::capacity(observation);
+    let capacity = capacity::capacity(observation, state.config.pods);
+    let pressures = state.pressures.update(observation);
     Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
         conditions: state.conditions.update(conditions::Tick {
             observation,
-            thresholds: &state.config.thresholds,
+            pressures,
             config: state.config.conditions,
             supply: &state.supply,
             shares,
         }),
         custom: Statuses::default(),
         sensors: sensors(observation),
-        allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
+        allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
     }

@@ -94,7 +94,13 @@ fn every_key_has_a_place_in_the_configuration() {
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
     let nodling_agent::observe::Config { filesystems } = observe;
     assert!(filesystems.is_empty());
-    let nodling_agent::assess::Config { thresholds } = assess;
+    let nodling_agent::assess::Config {
+        thresholds,
+        reserved,
+        pods,
+    } = assess;
+    assert_eq!((pods.max, pods.per_core), (0, 0));
+    assert!(reserved.system.is_empty() && reserved.kube.is_empty());
     assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
