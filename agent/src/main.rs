@@ -17,6 +17,7 @@ use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
 use nodling_agent::run::Agent;
+use nodling_agent::unjudged::warn_unjudged;
 use nodling_agent::{instance, telemetry};
 use nodling_protocol::{Fleet, Instance, NodeName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,8 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Assess { is_once } => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
+            let is_journal = environment.is_journal;
+            telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
             let state = State::new(config.assess.clone());
             let observer = observer(arguments, &config)?;
             block_on(print_assessment(observer, state, is_once))?
@@ -111,6 +114,7 @@ async fn print_assessment(
         observation = observer.observe(Detail::Dropped);
         assessment = assess(&mut state, &observation);
     }
+    warn_unjudged(&observation, &assessment);
     let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
     print(&format!("{text}\n"))
 }

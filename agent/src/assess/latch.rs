@@ -1,15 +1,15 @@
-//! Hysteresis in time: a condition follows its findings, quickly or slowly.
+//! Follows findings with hysteresis in time, so that a reading at its limit does not fill the
+//! cluster with transitions.
 //!
-//! A condition is slow to clear, so that a supply at its limit does not fill the cluster with
-//! transitions. A reading that fails is no judgement: it leaves the condition as it was for a
-//! while. The first finding is followed at once.
+//! A reading that fails is no judgement: it leaves the condition as it was for a while. The only
+//! clock is the caller's: the uptime of the observation.
 
 use nodling_protocol::Status;
 
 use super::finding::Finding;
 
 /// A reading that fails for longer than the kubelet's transition period says nothing any more.
-pub(super) const UNKNOWN_AFTER_MS: u64 = 300_000;
+const UNKNOWN_AFTER_MS: u64 = 300_000;
 
 /// How long a finding must last before the condition follows it.
 #[derive(Clone, Copy, Debug)]
@@ -19,53 +19,64 @@ pub(super) struct Hold {
     pub(super) set_ms: u64,
     /// Until it is cleared.
     pub(super) clear_ms: u64,
-    /// Until it is given up, because the board shows the reading no more.
+    /// Until it is forgotten, because the board shows the reading no more.
     pub(super) gone_ms: u64,
 }
 
-/// Follows findings.
+/// Follows findings with hysteresis in time; the first finding is followed at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Latch {
     status: Option<Status>,
-    /// What findings say otherwise, and since when without a break.
-    differs: Option<(Option<Status>, u64)>,
+    /// Since when findings differ from the status.
+    differs_ms: Option<u64>,
+    /// Since when the reading fails: that says nothing, for or against.
+    fails_ms: Option<u64>,
+    /// Since when there is no reading; some sleep for a moment.
+    gone_ms: Option<u64>,
 }
 
 impl Latch {
-    /// Takes this tick's finding.
+    /// The status after this tick.
     pub(super) fn update(&mut self, finding: Finding, now_ms: u64, hold: Hold) -> Option<Status> {
-        let (found, patience_ms) = match finding {
-            Finding::Absent => (None, hold.gone_ms),
-            Finding::Failed => (Some(Status::Unknown), UNKNOWN_AFTER_MS),
-            Finding::Holds(true) => (Some(Status::True), hold.set_ms),
-            Finding::Holds(false) => (Some(Status::False), hold.clear_ms),
+        let (found, patience_ms, since_ms) = match finding {
+            Finding::Absent => return self.miss(now_ms, hold),
+            Finding::Holds(true) => (Status::True, hold.set_ms, &mut self.differs_ms),
+            Finding::Holds(false) => (Status::False, hold.clear_ms, &mut self.differs_ms),
+            Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS, &mut self.fails_ms),
         };
-        if self.status == found {
-            self.differs = None;
-            return self.status;
+        let since_ms = *since_ms.get_or_insert(now_ms);
+        self.gone_ms = None;
+        if finding != Finding::Failed {
+            self.fails_ms = None;
         }
-        let since_ms = match self.differs {
-            Some((other, since_ms)) if other == found => since_ms,
-            Some(_) | None => now_ms,
-        };
-        self.differs = Some((found, since_ms));
         let is_due = now_ms.saturating_sub(since_ms) >= patience_ms;
         // From Unknown every finding is news at once.
         if is_due || matches!(self.status, None | Some(Status::Unknown)) {
-            self.status = found;
-            self.differs = None;
+            self.status = Some(found);
+        }
+        if self.status == Some(found) {
+            self.differs_ms = None;
         }
         self.status
     }
 
-    /// Whether the condition is set; what holds between two limits asks.
-    pub(super) fn is_set(self) -> bool {
-        self.status == Some(Status::True)
+    fn miss(&mut self, now_ms: u64, hold: Hold) -> Option<Status> {
+        let since_ms = *self.gone_ms.get_or_insert(now_ms);
+        let is_due = now_ms.saturating_sub(since_ms) >= hold.gone_ms;
+        if is_due || matches!(self.status, None | Some(Status::Unknown)) {
+            *self = Self::default();
+        }
+        self.status
     }
 
-    /// Whether it was judged before.
-    pub(super) fn is_judged(self) -> bool {
-        self.status.is_some()
+    /// The status after the last tick.
+    pub(super) fn status(self) -> Option<Status> {
+        self.status
+    }
+
+    /// Whether the condition holds.
+    pub(super) fn is_set(self) -> bool {
+        self.status == Some(Status::True)
     }
 }
 
@@ -89,73 +100,67 @@ mod tests {
         ]
     }
 
-    /// The status after each finding at its second.
-    fn timeline(steps: &[(u64, Finding)]) -> Vec<Option<Status>> {
-        let mut latch = Latch::default();
-        let status = |(at_s, finding): &(u64, Finding)| latch.update(*finding, at_s * 1000, HOLD);
-        steps.iter().map(status).collect()
-    }
-
-    const TRUE: Option<Status> = Some(Status::True);
-    const FALSE: Option<Status> = Some(Status::False);
-    const UNKNOWN: Option<Status> = Some(Status::Unknown);
-
     #[test]
     fn a_fault_shows_at_once_and_clears_slowly() {
-        let at = timeline(&[
-            (0, Finding::Holds(false)),
-            (10, Finding::Holds(true)),
-            (20, Finding::Holds(false)),
-            (70, Finding::Holds(true)),
-            (80, Finding::Holds(false)),
-            (139, Finding::Holds(false)),
-            (140, Finding::Holds(false)),
-        ]);
-        assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, TRUE, TRUE, FALSE]);
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(false)), Some(Status::False));
+        assert_eq!(at(10, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(20, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(70, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(80, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(139, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(140, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
     fn a_failing_reading_keeps_the_status_for_five_minutes() {
-        let at = timeline(&[
-            (0, Finding::Holds(true)),
-            (10, Finding::Failed),
-            (309, Finding::Failed),
-            (310, Finding::Failed),
-            (320, Finding::Holds(false)),
-        ]);
-        assert_eq!(at, [TRUE, TRUE, TRUE, UNKNOWN, FALSE]);
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(10, Finding::Failed), Some(Status::True));
+        assert_eq!(at(309, Finding::Failed), Some(Status::True));
+        assert_eq!(at(310, Finding::Failed), Some(Status::Unknown));
+        assert_eq!(at(320, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
-    fn the_time_for_which_a_reading_failed_does_not_count_as_fine() {
-        let at = timeline(&[
-            (0, Finding::Holds(true)),
-            (10, Finding::Failed),
-            (200, Finding::Holds(false)),
-            (259, Finding::Holds(false)),
-            (260, Finding::Holds(false)),
-        ]);
-        assert_eq!(at, [TRUE, TRUE, TRUE, TRUE, FALSE]);
+    fn a_failing_reading_neither_hurries_nor_stops_what_is_pending() {
+        let slow = Hold {
+            set_ms: 600_000,
+            clear_ms: 0,
+            gone_ms: 0,
+        };
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, slow);
+        assert_eq!(at(0, Finding::Holds(false)), Some(Status::False));
+        assert_eq!(at(10, Finding::Holds(true)), Some(Status::False));
+        assert_eq!(at(400, Finding::Failed), Some(Status::False));
+        assert_eq!(at(410, Finding::Holds(true)), Some(Status::False));
+        assert_eq!(at(600, Finding::Failed), Some(Status::False));
+        assert_eq!(at(610, Finding::Holds(true)), Some(Status::True));
     }
 
     #[test]
     fn a_reading_that_sleeps_for_a_moment_does_not_take_the_condition_away() {
-        let at = timeline(&[
-            (0, Finding::Holds(true)),
-            (10, Finding::Absent),
-            (20, Finding::Holds(true)),
-            (30, Finding::Absent),
-            (89, Finding::Absent),
-            (90, Finding::Absent),
-            (100, Finding::Holds(false)),
-        ]);
-        assert_eq!(at, [TRUE, TRUE, TRUE, TRUE, TRUE, None, FALSE]);
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(10, Finding::Absent), Some(Status::True));
+        assert_eq!(at(20, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(30, Finding::Absent), Some(Status::True));
+        assert_eq!(at(89, Finding::Absent), Some(Status::True));
+        assert_eq!(at(90, Finding::Absent), None);
+        assert_eq!(at(100, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
     fn a_reading_that_never_worked_is_unknown_and_one_that_is_not_there_absent() {
-        assert_eq!(timeline(&[(0, Finding::Failed)]), [UNKNOWN]);
-        assert_eq!(timeline(&[(0, Finding::Absent)]), [None]);
+        assert_eq!(
+            Latch::default().update(Finding::Failed, 0, HOLD),
+            Some(Status::Unknown)
+        );
+        assert_eq!(Latch::default().update(Finding::Absent, 0, HOLD), None);
     }
 
     proptest! {
@@ -164,11 +169,10 @@ mod tests {
             findings in prop::collection::vec(finding(), 1..60), step_ms in 1_u64..120_000
         ) {
             let mut latch = Latch::default();
-            let harmless = findings.iter().filter(|finding| **finding != Finding::Holds(true));
-            for (index, finding) in harmless.enumerate() {
+            for (index, finding) in findings.iter().filter(|finding| **finding != Finding::Holds(true)).enumerate() {
                 let now_ms = u64::try_from(index).unwrap() * step_ms;
                 let status = latch.update(*finding, now_ms, HOLD);
-                prop_assert_ne!(status, TRUE);
+                prop_assert_ne!(status, Some(Status::True));
             }
         }
 
@@ -177,10 +181,10 @@ mod tests {
             findings in prop::collection::vec(finding(), 1..60), step_ms in 1_u64..120_000
         ) {
             let mut latch = Latch::default();
-            let bad = findings.iter().filter(|finding| **finding != Finding::Holds(false));
-            for (index, finding) in bad.enumerate() {
+            for (index, finding) in findings.iter().filter(|finding| **finding != Finding::Holds(false)).enumerate() {
                 let now_ms = u64::try_from(index).unwrap() * step_ms;
-                prop_assert_ne!(latch.update(*finding, now_ms, HOLD), FALSE);
+                let status = latch.update(*finding, now_ms, HOLD);
+                prop_assert_ne!(status, Some(Status::False));
             }
         }
 
@@ -193,7 +197,7 @@ mod tests {
             for (index, holds) in findings.iter().enumerate() {
                 let now_ms = u64::try_from(index).unwrap() * 10_000;
                 let status = latch.update(Finding::Holds(*holds), now_ms, HOLD);
-                if previous == TRUE && status == FALSE {
+                if previous == Some(Status::True) && status == Some(Status::False) {
                     if let Some(cleared_at) = cleared_at {
                         prop_assert!(now_ms - cleared_at > HOLD.clear_ms);
                     }

@@ -7,11 +7,16 @@
 pub mod thresholds;
 pub mod eviction;
 pub mod capacity;
+pub mod decimal;
+pub mod readings;
 mod addresses;
 mod zones;
 mod rates;
 mod finding;
 mod latch;
+pub mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod pressure;
 mod supply;
 mod vitals;
@@ -21,14 +26,19 @@ mod room;
 mod route;
 mod clock;
 pub mod stalls;
+pub mod unread;
 pub mod conditions;
+
+use std::sync::Arc;
 
 use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
-use nodling_protocol::{Statuses, Vitals};
+use nodling_protocol::{Status, Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
 use capacity::{Amount, Pods, Reserved};
+use readings::{Value, readings};
+use rules::Rule;
 use thresholds::Thresholds;
 
 /// What the configuration says about judging; each part has its own file.
@@ -42,6 +52,8 @@ pub struct Config {
     pub reserved: Reserved,
     /// How many pods are offered.
     pub pods: Pods,
+    /// The conditions that the board's owner defined, in the order in which they are sent.
+    pub rules: Arc<[Rule]>,
 }
 
 /// What must be remembered from one tick to the next.
@@ -52,6 +64,7 @@ pub struct State {
     supply: supply::Supply,
     pressures: pressure::Pressures,
     conditions: conditions::Conditions,
+    latches: rules::Latches,
 }
 
 impl State {
@@ -76,8 +89,10 @@ pub struct Assessment {
     pub failures: Vec<(usize, ReadError)>,
     /// The known conditions.
     pub conditions: Statuses,
-    /// The conditions that the board's owner defined.
+    /// The conditions that the board's owner defined, by their position in `rules`.
     pub custom: Statuses,
+    /// What those conditions are.
+    pub rules: Arc<[Rule]>,
     /// Readings that only this board has.
     pub sensors: Vec<Sensor>,
     /// What the board has.
@@ -86,6 +101,31 @@ pub struct Assessment {
     pub allocatable: Vec<Amount>,
     /// Where the node can be reached, in the order in which Kubernetes is to list it.
     pub addresses: Vec<(AddressKind, Box<str>)>,
+}
+
+impl Assessment {
+    /// The owner's conditions that are judged, in their order.
+    pub fn custom(&self) -> impl Iterator<Item = (&Rule, Status)> {
+        let rules = self.rules.iter().enumerate();
+        rules.filter_map(|(index, rule)| Some((rule, self.custom.get(index)?)))
+    }
+
+    /// Every status.
+    pub const fn statuses(&self) -> Judged {
+        Judged {
+            conditions: self.conditions,
+            custom: self.custom,
+        }
+    }
+}
+
+/// The statuses of one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The known conditions.
+    pub conditions: Statuses,
+    /// The conditions that the board's owner defined.
+    pub custom: Statuses,
 }
 
 /// A reading that has a name instead of a place on the wire.
@@ -110,7 +150,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let tally = vitals::vitals(observation, cpu_busy, &state.supply);
     let capacity = capacity::capacity(observation, state.config.pods);
     let pressures = state.pressures.update(observation);
-    Assessment {
+    let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
@@ -122,11 +162,20 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
             shares,
         }),
         custom: Statuses::default(),
+        rules: Arc::clone(&state.config.rules),
         sensors: sensors(observation),
         allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
-    }
+    };
+    let value = |name: &str| {
+        readings(observation, &assessment)
+            .find(|reading| reading.name == name)
+            .map_or(Value::Absent, |reading| reading.value)
+    };
+    let now_ms = observation.uptime_ms;
+    assessment.custom = state.latches.update(&assessment.rules, value, now_ms);
+    assessment
 }
 
 fn sensors(observation: &Observation) -> Vec<Sensor> {

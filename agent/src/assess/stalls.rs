@@ -138,7 +138,7 @@ impl Average {
     ) -> Finding {
         let Some(share_millionths) = share_millionths else {
             // A counter ran backwards: there is a share again at the next tick.
-            return if latch.is_judged() {
+            return if latch.status().is_some() {
                 Finding::Failed
             } else {
                 Finding::Absent

@@ -10,6 +10,9 @@
 
 mod values;
 mod tables;
+mod comparison;
+mod rules;
+mod board;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -202,9 +205,12 @@ impl Config {
             "broker",
             "state_dir",
             "interval",
+            "report_out_of_disk",
+            "report_network_unavailable",
             "tls",
             "observe",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -217,7 +223,11 @@ impl Config {
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
-            assess: default.assess,
+            assess: assess::Config {
+                conditions: board::conditions(&keys)?,
+                rules: rules::rules(&keys.tables("condition")?)?,
+                ..default.assess
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }

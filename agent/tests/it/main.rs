@@ -9,6 +9,7 @@
 mod support;
 mod observe;
 mod assess;
+mod conditions;
 mod run;
 mod config;
 mod cli;

@@ -54,6 +54,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         uptime_ms,
         fixed,
         links,
+        storage,
         cpu,
         load,
         memory,
@@ -75,6 +76,8 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("board", format!("{:?}{:?}", fixed.board, fixed.profile)),
         ("processors", format!("{:?}", fixed.processors)),
         ("huge pages", format!("{:?}", fixed.huge_pages)),
+        ("fstab", format!("{:?}", fixed.fstab)),
+        ("psi argument", format!("{:?}", fixed.psi_argument)),
         ("pid max", format!("{:?}", fixed.pid_max)),
         ("threads max", format!("{:?}", fixed.threads_max)),
         ("page size", format!("{:?}", fixed.page_size_bytes)),
@@ -82,6 +85,8 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("addresses", format!("{:?}", links.addresses)),
         ("route v4", format!("{:?}", links.default_route_v4)),
         ("route v6", format!("{:?}", links.default_route_v6)),
+        ("ext4", format!("{:?}", storage.ext4)),
+        ("emmc", format!("{:?}", storage.emmc)),
         ("cpu", format!("{cpu:?}")),
         ("load", format!("{load:?}")),
         ("memory", format!("{memory:?}")),
@@ -107,7 +112,12 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
 
 /// The one subject that a file belongs to; `None` for files that only people read.
 fn subject_of(file: &str) -> Option<&'static str> {
-    const SUBJECTS: [(&str, &str); 30] = [
+    const SUBJECTS: [(&str, &str); 35] = [
+        ("etc/fstab", "fstab"),
+        ("proc/cmdline", "psi argument"),
+        ("sys/block/", "emmc"),
+        ("sys/class/block/", "ext4"),
+        ("sys/fs/ext4/", "ext4"),
         ("proc/device-tree/", "board"),
         ("proc/diskstats", "disks"),
         ("proc/loadavg", "load"),
