@@ -91,10 +91,10 @@ fn log_transition(condition: &str, status: Status, reason: &str, message: &str) 
     }
 }
 
-/// Logs once what would let the board tell more.
+/// Logs once why the kernel does not tell of pressure, if it does not.
 pub fn log_hint(hint: Option<&str>) {
     if let Some(hint) = hint {
-        info!("{hint}; until then pressure is estimated");
+        info!(hint, "CPUPressure and IOPressure are estimated");
     }
 }
 
