@@ -21,6 +21,7 @@ pub mod cli;
 pub mod unjudged;
 pub mod describe;
 pub mod instance;
+pub mod alarm;
 pub mod parts;
 mod agenda;
 mod goodbye;

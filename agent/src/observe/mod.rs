@@ -29,7 +29,7 @@ pub mod clock;
 
 use std::sync::Arc;
 
-use self::root::Root;
+use self::root::{Pace, Root};
 
 /// A value, its absence (which is no error), or why it could not be read.
 pub type Reading<T> = Result<Option<T>, ReadError>;
@@ -196,6 +196,7 @@ pub struct Observer {
     layout: Layout,
     links: Option<Kept<Links>>,
     storage: Option<Kept<Storage>>,
+    mounts: mount::Mounts,
 }
 
 /// What was read, and when.
@@ -225,6 +226,7 @@ impl Observer {
             layout: Layout::unknown(),
             links: None,
             storage: None,
+            mounts: mount::Mounts::default(),
         }
     }
 
@@ -238,10 +240,12 @@ impl Observer {
             root,
             config,
             layout,
+            mounts,
             ..
         } = self;
+        root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
-        Observation {
+        let observation = Observation {
             uptime_ms,
             fixed,
             links,
@@ -254,7 +258,7 @@ impl Observer {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),
             },
-            filesystems: mount::read_filesystems(root, config, &root_usage),
+            filesystems: mounts.read(root, config, uptime_ms, &root_usage),
             root_usage,
             disks: disk::read(root),
             interfaces: network::read(root),
@@ -263,7 +267,9 @@ impl Observer {
             frequency: frequency::read(root, &layout.policies),
             power: power::read(root, &layout.power),
             clock: clock::read(root),
-        }
+        };
+        root.set_pace(Pace::Rare);
+        observation
     }
 
     /// Reads at the next tick again what is read rarely; called at a session's start.
