@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::agenda::{Agenda, after, phase};
+use crate::assess::stalls::pressure_hint;
 use crate::assess::{Assessment, assess};
 use crate::encode::{Identity, facts};
 use crate::goodbye::{self, Goodbye};
@@ -117,6 +118,7 @@ impl Agent {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
         unjudged::warn_unjudged(&latest.0, &latest.1);
+        telemetry::log_hint(pressure_hint(&latest.0));
         let first = phase(&parts.node, parts.interval);
         Self {
             agenda: Agenda {
