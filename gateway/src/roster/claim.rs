@@ -5,7 +5,7 @@
 //! board's uptime and by the will, which is new for each connection.
 
 use nodling_protocol::frame::Position;
-use nodling_protocol::units::Uptime;
+use nodling_protocol::units::{Throttle, Uptime};
 use nodling_protocol::{
     BootId, Bye, Detail, Facts, Heartbeat, Instance, Statuses, Vitals, WillHash,
 };
@@ -180,6 +180,8 @@ impl Claim {
         let is_changed = is_first
             || beat.conditions != new.conditions
             || beat.custom != new.custom
+            // It stands in a condition's message.
+            || since_boot(&beat.vitals) != since_boot(&new.vitals)
             || beat.generation != new.generation;
         beat.uptime = new.uptime;
         beat.generation = new.generation;
@@ -338,4 +340,8 @@ fn keep_some(names: &mut Vec<Box<str>>, is_in_use: impl Fn(&str) -> bool) {
     names.sort_unstable();
     names.dedup();
     names.truncate(nodling_protocol::facts::MAX_RESOURCES);
+}
+
+fn since_boot(vitals: &Vitals) -> Option<u8> {
+    vitals.throttle.map(Throttle::since_boot)
 }
