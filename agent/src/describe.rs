@@ -148,11 +148,14 @@ fn conditions(assessment: &Assessment, wall_unix_s: i64) -> Value {
     others.chain(ready.into_iter().map(known)).collect()
 }
 
+/// The vital that the kubelet takes from the root cgroup.
+const WORKING_SET: &str = "memory_working_set";
+
 /// Every reading; then those that conditions rest on, where they failed.
 fn all_readings(observation: &Observation, assessment: &Assessment) -> Vec<Value> {
     let hint = pressure_hint(observation);
     let named = readings(observation, assessment).map(|named| {
-        let mut shown = reading(named);
+        let mut shown = reading(observation, named);
         let is_off = named.name.contains("_pressure_") && named.value == readings::Value::Absent;
         if let (Some(hint), true, Value::Object(fields)) = (hint, is_off, &mut shown) {
             fields.insert("hint".into(), hint.into());
@@ -166,8 +169,15 @@ fn all_readings(observation: &Observation, assessment: &Assessment) -> Vec<Value
 }
 
 /// A reading as people read it; what is not known is null.
-fn reading(Named { name, unit, value }: Named<'_>) -> Value {
+fn reading(observation: &Observation, Named { name, unit, value }: Named<'_>) -> Value {
     let mut shown = json!({ "name": name, "value": number(value), "unit": unit });
+    let is_kubelets = matches!(observation.memory_cgroup, Ok(Some(_)));
+    if let (readings::Value::Known(_), Value::Object(fields)) = (value, &mut shown)
+        && name == WORKING_SET
+        && !is_kubelets
+    {
+        fields.insert("source".into(), "/proc/meminfo".into());
+    }
     if let (readings::Value::Failed(err), Value::Object(fields)) = (value, &mut shown) {
         fields.insert("error".into(), err.to_string().into());
     }

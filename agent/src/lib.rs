@@ -20,6 +20,7 @@ pub mod config;
 pub mod cli;
 pub mod unjudged;
 pub mod describe;
+pub mod replay;
 pub mod instance;
 pub mod alarm;
 pub mod parts;

@@ -19,8 +19,7 @@ use crate::observe::{Detail, Observation};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
-use crate::telemetry;
-use crate::unjudged::warn_unjudged;
+use crate::{telemetry, unjudged};
 
 /// Conditions are judged at least this often, however seldom beats are wanted.
 const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
@@ -118,7 +117,7 @@ impl Agent {
     pub fn start(mut parts: Parts) -> Self {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
-        warn_unjudged(&latest.0, &latest.1);
+        unjudged::warn_unjudged(&latest.0, &latest.1);
         telemetry::log_hint(pressure_hint(&latest.0));
         let first = phase(&parts.node, parts.interval);
         Self {

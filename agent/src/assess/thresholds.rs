@@ -218,6 +218,8 @@ pub struct Thresholds {
     pub soft: Vec<Threshold>,
     /// How much more than its limit must be available before a met threshold is not.
     pub minimum_reclaim: Vec<(Signal, Limit)>,
+    /// Whether the configured hard thresholds were added to the defaults; `hard` has them all.
+    pub merges_defaults: bool,
     /// A condition is reported for this long after its threshold was last met.
     pub transition_period: Duration,
 }
@@ -228,6 +230,7 @@ impl Default for Thresholds {
             hard: Self::hard_defaults(),
             soft: Vec::new(),
             minimum_reclaim: Vec::new(),
+            merges_defaults: false,
             transition_period: Duration::from_secs(5 * 60),
         }
     }

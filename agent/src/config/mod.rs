@@ -10,6 +10,8 @@
 
 mod values;
 mod tables;
+mod duration;
+mod kubelet;
 mod comparison;
 mod rules;
 mod board;
@@ -205,10 +207,20 @@ impl Config {
             "broker",
             "state_dir",
             "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
             "report_out_of_disk",
             "report_network_unavailable",
             "tls",
             "observe",
+            "eviction_hard",
+            "eviction_soft",
+            "eviction_soft_grace_period",
+            "eviction_minimum_reclaim",
+            "system_reserved",
+            "kube_reserved",
             "log",
             "condition",
         ])?;
@@ -224,9 +236,11 @@ impl Config {
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
             assess: assess::Config {
+                thresholds: kubelet::thresholds(&keys)?,
+                reserved: kubelet::reserved(&keys)?,
+                pods: kubelet::pods(&keys)?,
                 conditions: board::conditions(&keys)?,
                 rules: rules::rules(&keys.tables("condition")?)?,
-                ..default.assess
             },
             log: tables::log(&keys.table("log")?)?,
         })

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Config;
+use super::{Config, kubelet};
 use crate::assess::rules::Rule;
 use crate::keys::show_duration;
 
@@ -37,6 +37,7 @@ impl fmt::Display for Resolved<'_> {
         }
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
+        kubelet::show_keys(f, assess)?;
         let reports = &assess.conditions;
         let out_of_disk = reports.reports_out_of_disk;
         let network_unavailable = reports.reports_network_unavailable;
@@ -55,6 +56,7 @@ impl fmt::Display for Resolved<'_> {
             }
         }
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
+        kubelet::show_tables(f, assess)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)?;
         assess.rules.iter().try_for_each(|rule| write_rule(f, rule))
     }

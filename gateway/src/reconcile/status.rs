@@ -21,8 +21,8 @@ use super::events::{News, Severity};
 use super::wanted;
 use crate::roster::Claim;
 use crate::seen::{
-    ConditionType, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest, facts_digest,
-    words_digest,
+    ConditionType, Extended, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest,
+    facts_digest, words_digest,
 };
 
 const SILENT_REASON: &str = "NodeSilent";
@@ -332,11 +332,20 @@ fn is_told(condition: &Condition, was_there: bool) -> bool {
 fn differs(seen: &SeenNode, status: &NodeStatus, phase: Phase, dropped: &[&str]) -> bool {
     seen.facts != facts_digest(status)
         || seen.phase != phase
+        || extended(seen, status).next().is_some()
         || !has_all(&seen.capacity, status.capacity.as_ref())
         || !has_all(&seen.allocatable, status.allocatable.as_ref())
         || dropped
             .iter()
             .any(|name| seen.capacity.has_key(name) || seen.allocatable.has_key(name))
+}
+
+/// Extended resources to be put right, but for those that the board itself has.
+fn extended<'s>(seen: &'s SeenNode, status: &'s NodeStatus) -> impl Iterator<Item = &'s Extended> {
+    let boards = status.capacity.as_ref();
+    let is_boards = move |name: &str| boards.is_some_and(|boards| boards.contains_key(name));
+    let extended = seen.extended.iter();
+    extended.filter(move |(name, _)| !is_boards(name))
 }
 
 fn has_all(seen: &Pairs, amounts: Option<&BTreeMap<String, Quantity>>) -> bool {
@@ -417,6 +426,10 @@ fn add_facts(
                 amounts.insert((*name).to_owned(), Value::Null);
             }
         }
+    }
+    if let Some(amounts) = allocatable.as_object_mut() {
+        let amount = |amount: &Option<Box<str>>| amount.as_deref().map_or(Value::Null, Value::from);
+        amounts.extend(extended(seen, status).map(|(name, of)| (name.to_string(), amount(of))));
     }
     let mut info = to_value(&status.node_info);
     if let Some(info) = info.as_object_mut() {
