@@ -46,6 +46,10 @@ fn parse_entry(line: &[u8]) -> Option<Entry> {
     let _kind = fields.next()?;
     // Without options it is `defaults`, which are writable.
     let options = fields.next().unwrap_or_default();
+    // Not meant to be mounted by itself: Buildroot's root is `rw,noauto`, writable or not.
+    if has_option(options, b"noauto") {
+        return None;
+    }
     Some(Entry {
         mount_point,
         is_read_only: has_option(options, b"ro") && !has_option(options, b"rw"),
@@ -64,6 +68,7 @@ mod tests {
             PARTUUID=1-02\t/\text4\tdefaults,noatime,errors=remount-ro  0       1\n\
             /dev/sda1 /mnt/my\\040disk ext4\n\
             /swapfile none swap sw 0 0\n\
+            /dev/root /rootfs ext2 rw,noauto 0 1\n\
             \n   \nnonsense\n#/dev/sdb1 /x ext4 ro 0 0\n";
         let entries = parse(text).unwrap();
         let found: Vec<_> = entries

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use nodling_agent::assess::stalls::pressure_hint;
 use nodling_agent::assess::{Assessment, Config, State, assess, conditions};
+use nodling_agent::describe::describe;
 use nodling_agent::observe::clock::Timex;
 use nodling_agent::observe::disk::{Filesystem, Usage};
 use nodling_agent::observe::emmc::{Life, Spare, Wear};
@@ -20,7 +22,7 @@ use nodling_protocol::units::Throttle;
 use nodling_protocol::{Status, Statuses};
 use proptest::prelude::*;
 
-use crate::support::{fixture, observe};
+use crate::support::{self, fixture, observe};
 
 const TRUE: Option<Status> = Some(Status::True);
 const FALSE: Option<Status> = Some(Status::False);
@@ -751,6 +753,51 @@ fn what_is_switched_off_is_absent() {
         let shown = |kind| assessed[0].conditions.of(kind).is_some();
         assert_eq!(shown(OutOfDisk), reports_out_of_disk);
         assert_eq!(shown(NetworkUnavailable), reports_network_unavailable);
+    }
+}
+
+#[test]
+fn a_reading_behind_a_condition_that_failed_is_shown_with_its_reason() {
+    let copy = fixture("raspberry-pi-cm4/emmc-worn").copy();
+    let life = "sys/block/mmcblk0/device/life_time";
+    support::write(copy.path(), life, "0xff 0xff\n");
+    let observation = observe(copy.path());
+    let assessment = assess(&mut State::default(), &observation);
+    // Its spare blocks tell still.
+    assert_eq!(assessment.conditions.of(StorageWorn), TRUE);
+    let described = describe(&observation, &assessment);
+    let readings = described["readings"].as_array().unwrap();
+    let shown = readings
+        .iter()
+        .find(|reading| reading["name"] == "emmc/mmcblk0");
+    assert_eq!(
+        shown.unwrap()["error"],
+        format!("{life}:1: expected two of 0x00 to 0x0b")
+    );
+    support::write(copy.path(), "sys/block/mmcblk0/device/pre_eol_info", "2\n");
+    let assessment = assess(&mut State::default(), &observe(copy.path()));
+    assert_eq!(assessment.conditions.of(StorageWorn), UNKNOWN);
+}
+
+#[test]
+fn why_pressure_stalls_are_off_is_told_once_they_are() {
+    let told = |argument, is_on: bool| {
+        let mut observation = idle();
+        fixed(&mut observation).psi_argument = argument;
+        if is_on {
+            stalled(0, 0)(&mut observation);
+        }
+        pressure_hint(&observation)
+    };
+    for (argument, expected) in [
+        (Ok(None), "psi=1"),
+        (Ok(Some(false)), "psi=1"),
+        (Err(failure()), "psi=1"),
+        (Ok(Some(true)), "CONFIG_PSI"),
+    ] {
+        let hint = told(argument.clone(), false).unwrap();
+        assert!(hint.contains(expected), "{argument:?}: {hint}");
+        assert_eq!(told(argument, true), None);
     }
 }
 
