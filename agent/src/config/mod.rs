@@ -14,6 +14,7 @@ mod duration;
 mod kubelet;
 mod comparison;
 mod rules;
+mod board;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -210,6 +211,8 @@ impl Config {
             "eviction_pressure_transition_period",
             "max_pods",
             "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
             "tls",
             "observe",
             "eviction_hard",
@@ -236,6 +239,7 @@ impl Config {
                 thresholds: kubelet::thresholds(&keys)?,
                 reserved: kubelet::reserved(&keys)?,
                 pods: kubelet::pods(&keys)?,
+                conditions: board::conditions(&keys)?,
                 rules: rules::rules(&keys.tables("condition")?)?,
             },
             log: tables::log(&keys.table("log")?)?,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nodling_protocol::condition::Words;
 use nodling_protocol::facts::CustomCondition;
 use nodling_protocol::{Bye, ConditionKind, Facts, Status};
 use serde_json::{Value, json};
@@ -74,7 +75,8 @@ pub(super) fn conditions(
             if kind == ConditionKind::Ready {
                 return Some(ready(settings, claim, status));
             }
-            status.map(|status| known_condition(kind, status))
+            let words = |status| kind.words_of(status, beat.vitals.throttle);
+            status.map(|status| known_condition(kind, status, words(status)))
         })
         .collect();
     let at = conditions.len() - usize::from(!is_kubelets && !conditions.is_empty());
@@ -86,8 +88,7 @@ pub(super) fn conditions(
     conditions
 }
 
-fn known_condition(kind: ConditionKind, status: Status) -> Condition {
-    let words = kind.words(status);
+fn known_condition(kind: ConditionKind, status: Status, words: Words) -> Condition {
     Condition {
         kind: ConditionType::Known(kind),
         status,
@@ -111,7 +112,8 @@ fn ready(settings: &Settings, claim: &Claim, status: Option<Status>) -> Conditio
         Some(_) => Status::False,
         None => status.unwrap_or(Status::True),
     };
-    let mut ready = known_condition(ConditionKind::Ready, status);
+    let words = ConditionKind::Ready.words(status);
+    let mut ready = known_condition(ConditionKind::Ready, status, words);
     if let Some(why) = why {
         ready.message = why.into();
     }
@@ -158,11 +160,12 @@ pub(super) const KUBELETS: [ConditionKind; 4] = [
 fn is_ours(seen: &SeenCondition, facts: Option<&Facts<'_>>) -> bool {
     match &seen.kind {
         ConditionType::Known(kind) => {
-            let ours = [Status::True, Status::False, Status::Unknown].map(|status| {
-                let words = kind.words(status);
-                words_digest(words.reason, words.message)
-            });
-            ours.contains(&seen.words) || is_silent(seen)
+            let statuses = [Status::True, Status::False, Status::Unknown].into_iter();
+            let mut ours = statuses
+                .map(|status| kind.words(status))
+                .chain(kind.words_of_past());
+            let is_seen = |words: Words| words_digest(words.reason, words.message) == seen.words;
+            ours.any(is_seen) || is_silent(seen)
         }
         ConditionType::Other(name) => facts.is_some_and(|facts| {
             custom_conditions(facts).any(|(_, custom)| custom.name == &**name)

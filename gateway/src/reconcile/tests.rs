@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use nodling_protocol::condition::ConditionKind as Kind;
+use nodling_protocol::units::Throttle;
 use nodling_protocol::{Bye, Status, Statuses, Will};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -894,6 +895,26 @@ fn a_transition_keeps_kubelets_times_and_is_told_once() {
         told,
         [("Node attic status is now: UnderVoltage".to_owned(), 1)]
     );
+}
+
+#[test]
+fn a_supply_that_was_low_is_told_in_the_message_and_is_no_transition() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let before = world.kubernetes.condition("attic", "UnderVoltage");
+    board.vitals.throttle = Some(Throttle(Throttle::UNDER_VOLTAGE << 4));
+    world.live(&mut board, secs(30));
+    let after = world.kubernetes.condition("attic", "UnderVoltage");
+    let message = after["message"].as_str().unwrap();
+    assert!(message.ends_with("it was below since boot"), "{message}");
+    for same in ["status", "reason", "lastTransitionTime"] {
+        assert_eq!(after[same], before[same]);
+    }
+    assert_eq!(world.kubernetes.told("VoltageNormal"), []);
+    // The words are ours still.
+    world.pass(secs(41));
+    let silent = world.kubernetes.condition("attic", "UnderVoltage");
+    assert_eq!(silent["reason"], "NodeSilent");
 }
 
 #[test]
