@@ -26,11 +26,11 @@ const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
 /// No gateway can ask for more.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// No gateway can ask for less.
-const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// A fleet that greets a new gateway spreads over this.
 const HELLO_JITTER_MS: u64 = 10_000;
 /// Crystals drift: a session's clock is trusted for twelve hours.
-const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
+const SESSION_MAX: Duration = Duration::from_hours(12);
 /// By how much a session may be shorter, so that a fleet does not renew in step.
 const SESSION_JITTER_MS: u64 = 3_600_000;
 /// Facts on request come no more often.
@@ -38,7 +38,7 @@ const FACTS_APART: Duration = Duration::from_secs(1);
 /// Detail on request comes no more often.
 const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
 /// A contested connection that lives this long is ours alone.
-const SETTLED_AFTER: Duration = Duration::from_secs(60);
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// What a goodbye may take; systemd and people wait for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
 /// What `leave` may take to reach a broker.

@@ -139,7 +139,7 @@ fn every_key_has_a_place_in_the_configuration() {
     assert_eq!((pods.max, pods.per_core), (0, 0));
     assert!(rules.is_empty());
     assert!(reserved.system.is_empty() && reserved.kube.is_empty());
-    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
+    assert_eq!(thresholds.transition_period, Duration::from_mins(5));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
 }
