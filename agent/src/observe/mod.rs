@@ -8,6 +8,7 @@
 
 mod text;
 pub mod address;
+mod mailbox;
 mod sys;
 pub mod root;
 pub mod host;

@@ -16,7 +16,8 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno as Os;
 
-use super::sys::{Recorded, Statvfs, Syscalls, errno, present};
+use super::mailbox;
+use super::sys::{Recorded, Statvfs, Syscalls, ask_firmware, errno, present};
 use super::text::Flaw;
 use super::{Errno, ReadError, Reading};
 
@@ -209,6 +210,21 @@ impl Root {
                 "" => rustix::fs::fstatvfs(&self.directory),
                 path => rustix::fs::fstatvfs(self.open_at(path, OFlags::PATH)?),
             })
+    }
+
+    /// Asks the Raspberry Pi's firmware for its throttle bits; a fixture has none to ask.
+    pub(super) fn ask_throttled(&self, device: &str) -> Reading<u32> {
+        let Syscalls::Live = self.syscalls else {
+            return Ok(None);
+        };
+        let mut message = mailbox::question();
+        let asked = self
+            .open_at(device, OFlags::RDONLY | OFlags::NONBLOCK)
+            .and_then(|device| ask_firmware(&device, &mut message));
+        present(asked, device)?
+            .map(|()| mailbox::answer(&message))
+            .transpose()
+            .map_err(|flaw| flaw.at(device))
     }
 
     /// Whether a file that is open, and tells when it changes, has not changed since this was
