@@ -223,6 +223,7 @@ pub fn facts<'a>(
             exponent: sensor.exponent,
         })),
         conditions: heapless::Vec::new(),
+        register_node: true,
     }
 }
 

@@ -136,6 +136,7 @@ impl SimulatedNode {
             }),
             sensors: Bounded::new(),
             conditions: Bounded::new(),
+            register_node: true,
         };
         Ok(self.encoder.facts(facts).to_vec())
     }
