@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use nodling_protocol::detail::{
     ClockDetail, CpuTimes, DiskDetail, FilesystemDetail, InterfaceDetail, MemoryDetail,
 };
-use nodling_protocol::facts::{Address, Board, Resource, Sensor, SystemInfo};
+use nodling_protocol::facts::{Address, Board, Label, Resource, Sensor, SystemInfo, Taint};
 use nodling_protocol::frame::{Message, Position, encode_clear};
 use nodling_protocol::heartbeat::ReadingsBuffer;
 use nodling_protocol::units::{CentiLoad, Kibibytes, Uptime};
@@ -20,6 +20,7 @@ use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
 use crate::observe::disk::Filesystem;
 use crate::observe::{Observation, Reading};
+use crate::registration::Registration;
 
 /// Writes the frames of one agent, session after session.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Identity<'a> {
     pub will_hash: WillHash,
     /// How often heartbeats come.
     pub interval_ms: u32,
+    /// What is asked of the Node.
+    pub registration: &'a Registration,
 }
 
 impl Encoder {
@@ -196,6 +199,7 @@ pub fn facts<'a>(
     assessment: &'a Assessment,
 ) -> Facts<'a> {
     let fixed = &observation.fixed;
+    let registration = identity.registration;
     let boot_id = text(&fixed.host.boot_id);
     Facts {
         node: identity.node,
@@ -214,8 +218,17 @@ pub fn facts<'a>(
             address,
         })),
         // The usual ones the gateway makes of what stands here anyway.
-        labels: heapless::Vec::new(),
-        taints: heapless::Vec::new(),
+        labels: bounded(
+            registration
+                .node_labels
+                .iter()
+                .map(|(key, value)| Label { key, value }),
+        ),
+        taints: bounded(registration.taints.iter().map(|taint| Taint {
+            key: &taint.key,
+            value: &taint.value,
+            effect: taint.effect,
+        })),
         board: Some(board(observation)),
         sensors: bounded(assessment.sensors.iter().map(|sensor| Sensor {
             name: &sensor.name,
@@ -223,7 +236,7 @@ pub fn facts<'a>(
             exponent: sensor.exponent,
         })),
         conditions: heapless::Vec::new(),
-        register_node: true,
+        register_node: registration.register_node,
     }
 }
 
@@ -238,8 +251,8 @@ pub fn system(observation: &Observation) -> SystemInfo<'_> {
         // The kubelet's word where there is no os-release.
         os_image: Some(text(&host.os_image))
             .filter(|text| !text.is_empty())
-            .unwrap_or("Linux"),
-        container_runtime_version: "",
+            .unwrap_or("Unknown"),
+        container_runtime_version: &observation.container_runtime,
         agent_version: env!("CARGO_PKG_VERSION"),
         operating_system: host.operating_system,
         architecture: &host.architecture,

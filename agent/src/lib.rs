@@ -11,6 +11,7 @@
 
 pub mod observe;
 pub mod assess;
+pub mod registration;
 pub mod encode;
 pub mod publish;
 pub mod keys;

@@ -12,6 +12,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::assess::Assessment;
+use crate::assess::addresses::AddressError;
+
 /// The part of the configuration that says how much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -75,6 +78,17 @@ pub fn log_transitions(before: Statuses, now: Statuses) -> bool {
         }
     }
     before != now
+}
+
+/// Logs when the addresses cease to be known, and when they are again.
+pub fn log_addresses(before: Option<AddressError>, now: &Assessment) {
+    match now.address_error {
+        Some(error) if before != Some(error) => {
+            warn!(%error, "the Node's addresses stay as they were");
+        }
+        None if before.is_some() => info!("the Node's addresses are known again"),
+        Some(_) | None => {}
+    }
 }
 
 /// Tells systemd that the agent is up; it may be offline.

@@ -6,19 +6,24 @@
 
 pub mod thresholds;
 pub mod capacity;
-mod addresses;
+pub mod node_ip;
+pub mod addresses;
 mod zones;
 mod rates;
 mod finding;
 mod pressure;
 mod vitals;
 mod conditions;
+#[cfg(test)]
+mod addresses_tests;
 
-use nodling_protocol::facts::AddressKind;
+use std::sync::Arc;
+
 use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
+use addresses::{AddressError, Reachable};
 use capacity::Amount;
 use thresholds::Thresholds;
 
@@ -27,12 +32,15 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// What the Node lists as its addresses.
+    pub addresses: addresses::Config,
 }
 
 /// What must be remembered from one tick to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
+    addresses: addresses::Addresses,
     cpu_busy: rates::CpuBusy,
     conditions: conditions::Conditions,
 }
@@ -44,6 +52,11 @@ impl State {
             config,
             ..Self::default()
         }
+    }
+
+    /// Why the addresses of the last assessment are older than it, or none.
+    pub fn address_error(&self) -> Option<AddressError> {
+        self.addresses.error()
     }
 }
 
@@ -67,7 +80,9 @@ pub struct Assessment {
     /// What of it pods could use.
     pub allocatable: Vec<Amount>,
     /// Where the node can be reached, in the order in which Kubernetes is to list it.
-    pub addresses: Vec<(AddressKind, Box<str>)>,
+    pub addresses: Arc<[Reachable]>,
+    /// Why these are the last ones that were found, or none.
+    pub address_error: Option<AddressError>,
 }
 
 /// A reading that has a name instead of a place on the wire.
@@ -89,6 +104,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
     let tally = vitals::vitals(observation, cpu_busy);
     let capacity = capacity::capacity(observation);
+    let (addresses, address_error) = state.addresses.update(observation, &state.config.addresses);
     Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
@@ -100,7 +116,8 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
         sensors: sensors(observation),
         allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
         capacity,
-        addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
+        addresses,
+        address_error,
     }
 }
 

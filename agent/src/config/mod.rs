@@ -10,6 +10,7 @@
 
 mod values;
 mod tables;
+mod node;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -21,6 +22,7 @@ use nodling_protocol::NodeName;
 use crate::keys::{Document, KeyError};
 use crate::publish::broker::{Broker, Secret};
 use crate::publish::tls::Pem;
+use crate::registration::Registration;
 use crate::{assess, observe, publish, telemetry};
 use resolved::Resolved;
 use values::{absolute, broker, flag, fleet, interval, node_name};
@@ -52,6 +54,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How often a heartbeat is sent.
     pub interval: Duration,
+    /// What is asked of the Node.
+    pub registration: Registration,
     /// How the broker is trusted.
     pub tls: publish::Config,
     /// What is read besides what every board has.
@@ -70,6 +74,7 @@ impl Default for Config {
             broker: None,
             state_dir: None,
             interval: Duration::from_secs(10),
+            registration: Registration::default(),
             tls: publish::Config::default(),
             observe: observe::Config::default(),
             assess: assess::Config::default(),
@@ -196,16 +201,11 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, KeyError> {
         let document = Document::parse(file, text)?;
         let keys = document.top();
-        keys.only(&[
-            "node_name",
-            "fleet",
-            "broker",
-            "state_dir",
-            "interval",
-            "tls",
-            "observe",
-            "log",
-        ])?;
+        let mut known = vec!["node_name"];
+        known.extend(node::KEYS);
+        known.extend(["fleet", "broker", "state_dir", "interval"]);
+        known.extend(["tls", "observe", "log"]);
+        keys.only(&known)?;
         let default = Self::default();
         Ok(Self {
             node_name: keys.parse("node_name", node_name)?,
@@ -215,9 +215,16 @@ impl Config {
             interval: keys
                 .parse("interval", interval)?
                 .unwrap_or(default.interval),
+            registration: node::registration(&keys)?,
             tls: tables::tls(&keys.table("tls")?)?,
-            observe: tables::observe(&keys.table("observe")?)?,
-            assess: default.assess,
+            observe: observe::Config {
+                container_runtime_endpoint: node::endpoint(&keys)?,
+                ..tables::observe(&keys.table("observe")?)?
+            },
+            assess: assess::Config {
+                addresses: node::addresses(&keys)?,
+                ..default.assess
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }
@@ -277,11 +284,13 @@ impl Config {
         Ok(())
     }
 
-    /// The node's name: configured, or the host's.
+    /// The node's name: configured, or the host's, or the one that stands for that.
     pub fn node_name(&self, hostname: &str) -> Result<String, ConfigError> {
         if let Some(name) = &self.node_name {
             return Ok(name.clone());
         }
+        let overriding = self.assess.addresses.hostname_override.as_deref();
+        let hostname = overriding.unwrap_or(hostname);
         match NodeName::parse(hostname) {
             Ok(_) => Ok(hostname.into()),
             Err(_) => Err(ConfigError::HostName(hostname.into())),

@@ -16,12 +16,17 @@ pub mod load;
 pub mod memory;
 pub mod disk;
 mod mount;
+pub mod route;
 pub mod network;
 pub mod pressure;
 pub mod thermal;
 pub mod frequency;
 pub mod power;
 pub mod clock;
+mod cri;
+pub mod runtime;
+#[cfg(test)]
+mod runtime_tests;
 
 use std::sync::Arc;
 
@@ -72,6 +77,8 @@ pub struct Config {
     /// Mount points watched although no block device is behind them, for example `/data` on NFS;
     /// a server that does not answer then delays the heartbeat.
     pub filesystems: Vec<String>,
+    /// Where the container runtime listens; without it the usual sockets are tried.
+    pub container_runtime_endpoint: Option<runtime::Endpoint>,
 }
 
 /// Whether each core and counter is wanted, or only what a heartbeat carries.
@@ -120,6 +127,8 @@ pub struct Observation {
     pub power: power::Power,
     /// How far the wall clock can be trusted.
     pub clock: clock::Clock,
+    /// `containerd://1.7.2`, or empty where there is no container runtime.
+    pub container_runtime: Arc<str>,
 }
 
 /// What a boot does not change, or so rarely that five minutes are soon enough.
@@ -154,6 +163,8 @@ pub struct Links {
     pub default_route_v4: Reading<Box<str>>,
     /// Interface of the best IPv6 default route.
     pub default_route_v6: Reading<Box<str>>,
+    /// Interfaces on which kubelet looks for an address.
+    pub routes: route::Routes,
 }
 
 /// Facts are compared, and sent when they differ, about as often as a kubelet writes its status.
@@ -170,6 +181,7 @@ pub struct Observer {
     fixed: Option<Kept<Fixed>>,
     layout: Layout,
     links: Option<Kept<Links>>,
+    runtime: runtime::Runtime,
 }
 
 /// What was read, and when.
@@ -197,7 +209,14 @@ impl Observer {
             fixed: None,
             layout: Layout::unknown(),
             links: None,
+            runtime: runtime::Runtime::default(),
         }
+    }
+
+    /// Shows the container runtime that somebody else asks.
+    #[must_use]
+    pub fn with_runtime(self, runtime: runtime::Runtime) -> Self {
+        Self { runtime, ..self }
     }
 
     /// Reads the board; a broken reading is a failed one in the result.
@@ -233,6 +252,7 @@ impl Observer {
             frequency: frequency::read(root, &layout.policies),
             power: power::read(root, &layout.power),
             clock: clock::read(root),
+            container_runtime: self.runtime.latest(),
         }
     }
 
@@ -240,6 +260,7 @@ impl Observer {
     pub fn refresh(&mut self) {
         self.fixed = None;
         self.links = None;
+        self.runtime.refresh();
     }
 
     /// Whether the system is going down, to tell a shutdown from a restart of this program.

@@ -5,6 +5,7 @@
 //! `address`.
 
 use super::root::Root;
+use super::route;
 use super::text::{Flaw, fields, hexadecimal, lines, number, number_u32, printable};
 use super::{Errno, Links, ReadError, Reading};
 
@@ -63,6 +64,7 @@ pub(super) fn read_links(root: &mut Root) -> Links {
         default_route_v6: root
             .parse_table("proc/net/ipv6_route", parse_route_v6)
             .map(Option::flatten),
+        routes: route::read(root),
     }
 }
 

@@ -167,6 +167,14 @@ impl Root {
             .statvfs(mount_point, || self.open_at(path, OFlags::PATH))
     }
 
+    /// Finds a socket, for whoever connects to it; a fixture has none.
+    pub(super) fn open_socket(&self, path: &str) -> Result<OwnedFd, Os> {
+        match self.syscalls {
+            Syscalls::Live => self.open_at(path, OFlags::PATH),
+            Syscalls::Recorded(_) => Err(Os::NOENT),
+        }
+    }
+
     fn fill(&mut self, path: &str, bytes_max: usize) -> Reading<()> {
         self.buffer.clear();
         // NONBLOCK: whatever stands where a file should, even a pipe, answers at once.

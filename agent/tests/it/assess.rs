@@ -6,6 +6,7 @@ use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
 use nodling_agent::observe::Observation;
 use nodling_agent::observe::power::Throttled;
+use nodling_agent::registration::Registration;
 use nodling_protocol::ConditionKind::{
     DiskPressure, MemoryPressure, OutOfDisk, PidPressure, ReadOnlyFilesystem, Ready,
     ThermalPressure, UnderVoltage,
@@ -18,10 +19,13 @@ use proptest::prelude::*;
 use crate::support::{Breakage, all_fixtures, fixture, observe};
 
 const IDLE: &str = "raspberry-pi-4b/idle";
-const IDENTITY: Identity<'_> = Identity {
+static NO_WISHES: Registration = Registration::new();
+
+static IDENTITY: Identity<'_> = Identity {
     node: "attic",
     will_hash: WillHash([7; WillHash::LEN]),
     interval_ms: 10_000,
+    registration: &NO_WISHES,
 };
 
 fn idle() -> Observation {
@@ -61,7 +65,7 @@ fn beat_returns(encoder: &mut Encoder, assessment: &Assessment) -> usize {
 fn every_fixture_is_assessed_as_recorded() {
     for fixture in all_fixtures() {
         let observation = observe(&fixture.path);
-        let description = describe(&observation, &once(&observation));
+        let description = describe(&observation, &once(&observation), &NO_WISHES);
         let name = format!("{}--{}", fixture.board, fixture.scenario);
         insta::assert_snapshot!(name, serde_json::to_string_pretty(&description).unwrap());
     }
@@ -195,7 +199,10 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
-        let mut state = State::new(Config { thresholds });
+        let mut state = State::new(Config {
+            thresholds,
+            ..Config::default()
+        });
         let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
         assert_eq!(at, [expected]);
     }

@@ -68,6 +68,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         frequency,
         power,
         clock,
+        container_runtime,
     } = observation;
     vec![
         ("uptime", format!("{uptime_ms:?}")),
@@ -80,8 +81,14 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("page size", format!("{:?}", fixed.page_size_bytes)),
         ("links", format!("{:?}", links.links)),
         ("addresses", format!("{:?}", links.addresses)),
-        ("route v4", format!("{:?}", links.default_route_v4)),
-        ("route v6", format!("{:?}", links.default_route_v6)),
+        (
+            "route v4",
+            format!("{:?}{:?}", links.default_route_v4, links.routes.v4),
+        ),
+        (
+            "route v6",
+            format!("{:?}{:?}", links.default_route_v6, links.routes.v6),
+        ),
         ("cpu", format!("{cpu:?}")),
         ("load", format!("{load:?}")),
         ("memory", format!("{memory:?}")),
@@ -102,6 +109,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
             format!("{:?}", power.is_under_voltage_alarm),
         ),
         ("clock", format!("{clock:?}")),
+        ("container runtime", container_runtime.to_string()),
     ]
 }
 
