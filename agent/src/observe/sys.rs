@@ -13,6 +13,7 @@ use rustix::io::Errno as Os;
 use serde::Deserialize;
 
 use super::address::{self, Address};
+use super::host;
 use super::{Errno, ReadError, Reading};
 
 /// Who answers a system call.
@@ -123,13 +124,7 @@ impl Syscalls {
     /// What this program was built for, as Go writes it.
     pub(super) fn architecture(&self) -> &str {
         let Self::Recorded(recorded) = self else {
-            return match std::env::consts::ARCH {
-                "aarch64" => "arm64",
-                "x86_64" => "amd64",
-                "x86" => "386",
-                // arm, riscv64 and s390x are the same in both.
-                other => other,
-            };
+            return host::go_architecture(std::env::consts::ARCH, cfg!(target_endian = "little"));
         };
         &recorded.architecture
     }
