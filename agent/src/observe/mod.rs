@@ -30,7 +30,7 @@ mod runtime_tests;
 
 use std::sync::Arc;
 
-use self::root::Root;
+use self::root::{Pace, Root};
 
 /// A value, its absence (which is no error), or why it could not be read.
 pub type Reading<T> = Result<Option<T>, ReadError>;
@@ -182,6 +182,7 @@ pub struct Observer {
     layout: Layout,
     links: Option<Kept<Links>>,
     runtime: runtime::Runtime,
+    mounts: mount::Mounts,
 }
 
 /// What was read, and when.
@@ -210,6 +211,7 @@ impl Observer {
             layout: Layout::unknown(),
             links: None,
             runtime: runtime::Runtime::default(),
+            mounts: mount::Mounts::default(),
         }
     }
 
@@ -228,10 +230,12 @@ impl Observer {
             root,
             config,
             layout,
+            mounts,
             ..
         } = self;
+        root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
-        Observation {
+        let observation = Observation {
             uptime_ms,
             fixed,
             links,
@@ -243,7 +247,7 @@ impl Observer {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),
             },
-            filesystems: mount::read_filesystems(root, config, &root_usage),
+            filesystems: mounts.read(root, config, uptime_ms, &root_usage),
             root_usage,
             disks: disk::read(root),
             interfaces: network::read(root),
@@ -253,7 +257,9 @@ impl Observer {
             power: power::read(root, &layout.power),
             clock: clock::read(root),
             container_runtime: self.runtime.latest(),
-        }
+        };
+        root.set_pace(Pace::Rare);
+        observation
     }
 
     /// Reads at the next tick again what is read rarely; called at a session's start.

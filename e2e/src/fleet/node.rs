@@ -214,7 +214,8 @@ fn first_assessment(random: &mut u64) -> Assessment {
         sensors: Vec::new(),
         capacity: Vec::new(),
         allocatable: Vec::new(),
-        addresses: Vec::new(),
+        addresses: [].into(),
+        address_error: None,
     }
 }
 
