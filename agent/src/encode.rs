@@ -46,6 +46,23 @@ pub struct Identity<'a> {
     pub registration: &'a Registration,
 }
 
+impl<'a> Identity<'a> {
+    /// Of the present connection, or of none.
+    pub fn new(
+        node: &'a str,
+        will_hash: Option<WillHash>,
+        interval_ms: u32,
+        registration: &'a Registration,
+    ) -> Self {
+        Self {
+            node,
+            will_hash: will_hash.unwrap_or(WillHash([0; WillHash::LEN])),
+            interval_ms,
+            registration,
+        }
+    }
+}
+
 impl Encoder {
     /// Begins at a session number, which should differ from the last run's.
     pub fn new(instance: Instance, session: u8) -> Self {

@@ -18,7 +18,6 @@ use crate::observe::{Detail, Observation};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
-use crate::registration::Registration;
 use crate::telemetry;
 
 /// Conditions are judged at least this often, however seldom beats are wanted.
@@ -448,7 +447,7 @@ impl Agent {
 
     fn has_news(&mut self) -> bool {
         let (node, registration) = (&self.parts.node, &self.parts.registration);
-        let identity = identity(node, self.will_hash, self.interval_ms(), registration);
+        let identity = Identity::new(node, self.will_hash, self.interval_ms(), registration);
         let facts = facts(identity, &self.latest.0, &self.latest.1);
         self.parts.encoder.has_news(&facts)
     }
@@ -458,7 +457,7 @@ impl Agent {
             return;
         }
         let (node, registration) = (&self.parts.node, &self.parts.registration);
-        let identity = identity(node, self.will_hash, self.interval_ms(), registration);
+        let identity = Identity::new(node, self.will_hash, self.interval_ms(), registration);
         let facts = facts(identity, &self.latest.0, &self.latest.1);
         let frame = self.parts.encoder.facts(facts);
         outbox.send_modify(|outbox| outbox.put(slot, frame));
@@ -487,18 +486,4 @@ fn observe(parts: &mut Parts, detail: Detail) -> (Observation, Assessment) {
     let assessment = assess(&mut parts.state, &observation);
     telemetry::log_addresses(before, &assessment);
     (observation, assessment)
-}
-
-fn identity<'a>(
-    node: &'a str,
-    will_hash: Option<WillHash>,
-    interval_ms: u32,
-    registration: &'a Registration,
-) -> Identity<'a> {
-    Identity {
-        node,
-        will_hash: will_hash.unwrap_or(WillHash([0; WillHash::LEN])),
-        interval_ms,
-        registration,
-    }
 }

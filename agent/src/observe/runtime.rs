@@ -21,9 +21,14 @@ use super::root::Root;
 /// A runtime that is well answers in milliseconds.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// A new version is shown about as soon as a kubelet would write it.
-const ASK_EVERY: Duration = Duration::from_secs(5 * 60);
+const ASK_EVERY: Duration = Duration::from_mins(5);
+/// A runtime that is down is likely to be up soon.
+const ASK_EVERY_IN_DOUBT: Duration = Duration::from_mins(1);
 /// Sessions that come and go ask no more often.
 const ASK_APART: Duration = Duration::from_secs(10);
+
+/// Kubelet's version of a runtime that does not tell.
+const UNKNOWN: &str = "://Unknown";
 
 /// Where runtimes listen unless they are told otherwise; k3s brings its own.
 const USUAL: [&str; 4] = [
@@ -119,10 +124,16 @@ impl Asker {
     pub async fn run(mut self) {
         loop {
             self.ask().await;
+            let is_in_doubt = self.shared.latest().ends_with(UNKNOWN);
+            let every = if is_in_doubt {
+                ASK_EVERY_IN_DOUBT
+            } else {
+                ASK_EVERY
+            };
             tokio::time::sleep(ASK_APART).await;
             tokio::select! {
                 () = self.shared.0.wanted.notified() => {}
-                () = tokio::time::sleep(ASK_EVERY) => {}
+                () = tokio::time::sleep(every) => {}
             }
         }
     }
@@ -141,8 +152,10 @@ impl Asker {
         }
         if let Some(error) = error {
             warn!(runtime = shown, %error, "the container runtime hides its version");
+        } else if shown.ends_with(UNKNOWN) {
+            warn!(runtime = shown, "the container runtime is gone");
         } else {
-            info!(runtime = shown, "the container runtime is another");
+            info!(runtime = shown, "the container runtime tells its version");
         }
         *place = shown.into();
     }
@@ -164,10 +177,10 @@ impl Asker {
                 Err(error) => error,
             };
             let name = self.name.as_deref().unwrap_or(kind(&path));
-            return (format!("{name}://Unknown"), Some(error));
+            return (format!("{name}{UNKNOWN}"), Some(error));
         }
         match &self.name {
-            Some(name) => (format!("{name}://Unknown"), None),
+            Some(name) => (format!("{name}{UNKNOWN}"), None),
             None => (String::new(), None),
         }
     }
