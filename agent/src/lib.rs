@@ -9,6 +9,7 @@
 //! Modules stand in the order in which data flows; `run` turns the wheel. The agent starts no
 //! other program, and writes one file once.
 
+pub mod quantity;
 pub mod observe;
 pub mod assess;
 pub mod registration;
@@ -18,7 +19,9 @@ pub mod keys;
 pub mod telemetry;
 pub mod config;
 pub mod cli;
+pub mod unjudged;
 pub mod describe;
+pub mod replay;
 pub mod instance;
 pub mod alarm;
 pub mod parts;

@@ -1,12 +1,14 @@
 //! The program: turns command line and configuration into the parts of an agent and runs them.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nodling_agent::alarm::Alarm;
+use nodling_agent::assess::capacity::{self, ReservationError};
 use nodling_agent::assess::{State, assess};
 use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
@@ -14,12 +16,14 @@ use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::runtime::{Asker, Runtime};
-use nodling_agent::observe::{Detail, Observer};
+use nodling_agent::observe::{Detail, Observation, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
 use nodling_agent::registration::Registration;
+use nodling_agent::replay::{self, ReplayError};
 use nodling_agent::run::Agent;
+use nodling_agent::unjudged::warn_unjudged;
 use nodling_agent::{instance, telemetry};
 use nodling_protocol::{Fleet, Instance, NodeName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,7 +35,8 @@ const ASSESS_APART: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let result = Arguments::parse(std::env::args_os().skip(1))
-        .map_err(anyhow::Error::from)
+        // Its own message once more is all that such an error has for a source.
+        .map_err(|err| anyhow::Error::msg(err.to_string()))
         .and_then(|arguments| execute(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,8 +55,11 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Assess { is_once } => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
+            let is_journal = environment.is_journal;
+            telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
             let state = State::new(config.assess.clone());
-            let observer = observer(arguments, &config)?;
+            let mut observer = observer(arguments, &config)?;
+            first_look(&config, &mut observer)?;
             let asker = asker(arguments, &config)?;
             block_on(print_assessment(
                 (observer, asker),
@@ -60,6 +68,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             ))?
         }
         Command::Check => check(arguments),
+        Command::Replay => replay(arguments),
         Command::Run | Command::Leave => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
@@ -73,7 +82,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has enough, such as `head`, is no failure.
-        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("writing to standard output"),
     }
 }
@@ -128,6 +137,7 @@ async fn print_assessment(
         observation = observer.observe(Detail::Dropped);
         assessment = assess(&mut state, &observation);
     }
+    warn_unjudged(&observation, &assessment);
     let text = serde_json::to_string_pretty(&describe(&observation, &assessment, registration))?;
     print(&format!("{text}\n"))
 }
@@ -136,7 +146,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = load(arguments, &environment)?;
     let mut observer = observer(arguments, &config)?;
-    let node = node_name(&config, &mut observer)?;
+    let node = config.node_name(&first_look(&config, &mut observer)?.fixed.host.hostname)?;
     if let Some(pem) = config.read_pem()? {
         tls::client_config(&pem).context("tls")?;
     }
@@ -144,9 +154,41 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     print(&config.resolved(&node, &state_dir).to_string())
 }
 
-fn node_name(config: &Config, observer: &mut Observer) -> Result<String, ConfigError> {
+/// Observes once, and refuses to reserve what the board does not have.
+fn first_look(config: &Config, observer: &mut Observer) -> Result<Observation, ReservationError> {
     let observation = observer.observe(Detail::Dropped);
-    config.node_name(&observation.fixed.host.hostname)
+    let capacity = capacity::capacity(&observation, config.assess.pods);
+    capacity::check(&capacity, &config.assess)?;
+    Ok(observation)
+}
+
+fn replay(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = load(arguments, &Environment::read())?;
+    let thresholds = &config.assess.thresholds;
+    let output = std::io::stdout().lock();
+    let result = match arguments.file.as_deref() {
+        None => return Ok(()),
+        Some(file) if file == Path::new("-") => replay::replay(
+            thresholds,
+            "standard input",
+            std::io::stdin().lock(),
+            output,
+        ),
+        Some(file) => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a recording, not the board's file"
+            )]
+            let input = File::open(file).with_context(|| format!("reading {}", file.display()))?;
+            let input = BufReader::new(input);
+            replay::replay(thresholds, &file.to_string_lossy(), input, output)
+        }
+    };
+    match result {
+        // A reader that has enough, such as `head`, is no failure.
+        Err(ReplayError::Write(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 async fn live(
@@ -165,7 +207,13 @@ async fn live(
         .context("tls")?;
     let (asker, runtime) = asker(arguments, &config)?;
     let mut observer = observer(arguments, &config)?.with_runtime(runtime);
-    let node = node_name(&config, &mut observer)?;
+    let is_leaving = arguments.command == Command::Leave;
+    let observation = if is_leaving {
+        observer.observe(Detail::Dropped)
+    } else {
+        first_look(&config, &mut observer)?
+    };
+    let node = config.node_name(&observation.fixed.host.hostname)?;
     let instance = identity(&config.state_dir(&environment));
     let session = Session::new(
         broker.clone(),
@@ -192,7 +240,6 @@ async fn live(
         interval: config.interval,
         random,
     };
-    let is_leaving = arguments.command == Command::Leave;
     // A handful is never outstanding; both ends run in one thread.
     let (notices_in, notices) = mpsc::channel(8);
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));

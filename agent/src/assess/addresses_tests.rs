@@ -46,6 +46,7 @@ fn host(v4: &[&str], v6: &[&str], addresses: &[(&str, &str)]) -> Links {
         addresses: Ok(Some(found.map(|(on, text)| address(on, text)).collect())),
         default_route_v4: Ok(None),
         default_route_v6: Ok(None),
+        default_routes: Ok(None),
         routes: Routes {
             v4: Ok(Some(boxed(v4))),
             v6: Ok(Some(boxed(v6))),

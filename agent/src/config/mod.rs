@@ -11,6 +11,11 @@
 mod values;
 mod tables;
 mod node;
+mod duration;
+mod kubelet;
+mod comparison;
+mod rules;
+mod board;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -203,8 +208,28 @@ impl Config {
         let keys = document.top();
         let mut known = vec!["node_name"];
         known.extend(node::KEYS);
-        known.extend(["fleet", "broker", "state_dir", "interval"]);
-        known.extend(["tls", "observe", "log"]);
+        known.extend([
+            "fleet",
+            "broker",
+            "state_dir",
+            "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
+            "tls",
+            "observe",
+            "eviction_hard",
+            "eviction_soft",
+            "eviction_soft_grace_period",
+            "eviction_minimum_reclaim",
+            "system_reserved",
+            "kube_reserved",
+            "log",
+            "condition",
+        ]);
         keys.only(&known)?;
         let default = Self::default();
         Ok(Self {
@@ -223,7 +248,11 @@ impl Config {
             },
             assess: assess::Config {
                 addresses: node::addresses(&keys)?,
-                ..default.assess
+                thresholds: kubelet::thresholds(&keys)?,
+                reserved: kubelet::reserved(&keys)?,
+                pods: kubelet::pods(&keys)?,
+                conditions: board::conditions(&keys)?,
+                rules: rules::rules(&keys.tables("condition")?)?,
             },
             log: tables::log(&keys.table("log")?)?,
         })

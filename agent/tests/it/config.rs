@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 4] = [
+const KEYS: [(&str, &[&str]); 11] = [
     (
         "",
         &[
@@ -32,12 +32,36 @@ const KEYS: [(&str, &[&str]); 4] = [
             "broker",
             "state_dir",
             "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
         ],
     ),
     ("tls", &["ca_file", "cert_file", "key_file"]),
     ("observe", &["filesystems"]),
+    (
+        "eviction_hard",
+        &[
+            "\"memory.available\"",
+            "\"nodefs.available\"",
+            "\"nodefs.inodesFree\"",
+            "\"imagefs.available\"",
+            "\"imagefs.inodesFree\"",
+        ],
+    ),
+    ("eviction_soft", &["\"memory.available\""]),
+    ("eviction_soft_grace_period", &["\"memory.available\""]),
+    ("eviction_minimum_reclaim", &["\"memory.available\""]),
+    ("system_reserved", &RESERVABLE),
+    ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
+    ("condition", &["type", "when", "for", "clear"]),
 ];
+
+const RESERVABLE: [&str; 4] = ["\"cpu\"", "\"memory\"", "\"ephemeral-storage\"", "\"pid\""];
 
 fn error(text: &str) -> String {
     Config::parse("agent.toml", text).unwrap_err().to_string()
@@ -55,16 +79,13 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let mut shown = Vec::new();
     let mut uncommented = String::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            table = name;
-        }
         let line = line
             .strip_prefix('#')
             .filter(|rest| !rest.starts_with(' '))
             .unwrap_or(line);
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+        }
         if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             shown.push((table, key));
         }
@@ -83,6 +104,13 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
         (registration.node_labels.len(), registration.taints.len()),
         (2, 1)
     );
+    let rules = parsed.assess.rules.iter().map(|rule| &*rule.words);
+    assert_eq!(
+        rules.collect::<Vec<_>>(),
+        ["attic.temperature > 45 for 60s, clear attic.temperature < 40"]
+    );
+    assert_eq!(parsed.assess.thresholds.soft.len(), 1);
+    assert_eq!(parsed.assess.reserved.kube.len(), RESERVABLE.len());
 }
 
 #[test]
@@ -124,6 +152,10 @@ fn every_key_has_a_place_in_the_configuration() {
     assert!(filesystems.is_empty() && container_runtime_endpoint.is_none());
     let nodling_agent::assess::Config {
         thresholds,
+        reserved,
+        pods,
+        rules,
+        conditions,
         addresses,
     } = assess;
     let nodling_agent::assess::addresses::Config {
@@ -131,9 +163,32 @@ fn every_key_has_a_place_in_the_configuration() {
         hostname_override,
     } = addresses;
     assert_eq!((node_ip, hostname_override), (NodeIp::default(), None));
-    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
+    assert!(conditions.reports_out_of_disk && conditions.reports_network_unavailable);
+    assert_eq!((pods.max, pods.per_core), (0, 0));
+    assert!(rules.is_empty());
+    assert!(reserved.system.is_empty() && reserved.kube.is_empty());
+    assert_eq!(thresholds.transition_period, Duration::from_mins(5));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
+}
+
+#[test]
+fn what_is_not_reported_is_told_by_true_or_false() {
+    let parsed = Config::parse("agent.toml", "report_out_of_disk = false").unwrap();
+    let reports = parsed.assess.conditions;
+    assert!(!reports.reports_out_of_disk && reports.reports_network_unavailable);
+    for (text, expected) in [
+        (
+            "report_out_of_disk = \"no\"",
+            "agent.toml:1: report_out_of_disk: got \"no\", expected true or false",
+        ),
+        (
+            "fleet = \"home\"\nreport_network_unavailable = 0",
+            "agent.toml:2: report_network_unavailable: got 0, expected true or false",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
 }
 
 #[test]

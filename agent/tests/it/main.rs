@@ -9,7 +9,12 @@
 mod support;
 mod observe;
 mod assess;
+mod rules;
+mod conditions;
 mod run;
 mod config;
 mod node;
+mod pressure;
+mod kubelet;
+mod replay;
 mod cli;

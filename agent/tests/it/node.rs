@@ -148,7 +148,7 @@ fn the_last_addresses_stand_while_none_can_be_found() {
     // Nothing was found yet: nothing is said, and the gateway leaves what is listed.
     let described = described(&without, "");
     assert_eq!(described["status"]["addresses"], Value::Array(Vec::new()));
-    assert!(error_of(&described, "addresses").contains("no default routes found"));
+    assert!(error_of(&described, "node_addresses").contains("no default routes found"));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_configured_address_that_is_not_the_hosts_is_an_error_of_its_own() {
     let observation = observe(&fixture("raspberry-pi-4b/idle").path);
     let described = described(&observation, "node_ip = \"10.11.12.13\"");
     assert_eq!(
-        error_of(&described, "addresses"),
+        error_of(&described, "node_addresses"),
         "failed to validate nodeIP: node IP: \"10.11.12.13\" not found in the host's network \
          interfaces"
     );
