@@ -15,10 +15,12 @@ use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
+use nodling_agent::observe::runtime::{Asker, Runtime};
 use nodling_agent::observe::{Detail, Observation, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
+use nodling_agent::registration::Registration;
 use nodling_agent::replay::{self, ReplayError};
 use nodling_agent::run::Agent;
 use nodling_agent::unjudged::warn_unjudged;
@@ -58,7 +60,12 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             let state = State::new(config.assess.clone());
             let mut observer = observer(arguments, &config)?;
             first_look(&config, &mut observer)?;
-            block_on(print_assessment(observer, state, is_once))?
+            let asker = asker(arguments, &config)?;
+            block_on(print_assessment(
+                (observer, asker),
+                (state, &config.registration),
+                is_once,
+            ))?
         }
         Command::Check => check(arguments),
         Command::Replay => replay(arguments),
@@ -93,6 +100,13 @@ fn observer(arguments: &Arguments, config: &Config) -> anyhow::Result<Observer> 
     Ok(Observer::new(root, config.observe.clone()))
 }
 
+/// Who asks the container runtime what it is; the sockets are below the root, too.
+fn asker(arguments: &Arguments, config: &Config) -> anyhow::Result<(Asker, Runtime)> {
+    let root = Root::open(&arguments.root).context("--root")?;
+    let endpoint = config.observe.container_runtime_endpoint.clone();
+    Ok(Asker::new(root, endpoint))
+}
+
 /// One thread for everything; a second one lives while a name is looked up.
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -110,10 +124,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 }
 
 async fn print_assessment(
-    mut observer: Observer,
-    mut state: State,
+    (observer, (mut asker, runtime)): (Observer, (Asker, Runtime)),
+    (mut state, registration): (State, &Registration),
     is_once: bool,
 ) -> anyhow::Result<()> {
+    let mut observer = observer.with_runtime(runtime);
+    asker.ask().await;
     let mut observation = observer.observe(Detail::Dropped);
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
@@ -122,7 +138,7 @@ async fn print_assessment(
         assessment = assess(&mut state, &observation);
     }
     warn_unjudged(&observation, &assessment);
-    let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
+    let text = serde_json::to_string_pretty(&describe(&observation, &assessment, registration))?;
     print(&format!("{text}\n"))
 }
 
@@ -189,7 +205,8 @@ async fn live(
         .map(|pem| tls::client_config(&pem))
         .transpose()
         .context("tls")?;
-    let mut observer = observer(arguments, &config)?;
+    let (asker, runtime) = asker(arguments, &config)?;
+    let mut observer = observer(arguments, &config)?.with_runtime(runtime);
     let is_leaving = arguments.command == Command::Leave;
     let observation = if is_leaving {
         observer.observe(Detail::Dropped)
@@ -218,6 +235,7 @@ async fn live(
         state: State::new(config.assess),
         encoder: Encoder::new(instance, number),
         node,
+        registration: config.registration,
         broker: broker.address(),
         interval: config.interval,
         random,
@@ -229,6 +247,7 @@ async fn live(
     listen(&tell)?;
     let agent = Agent::start(parts);
     telemetry::ready(&format!("connecting to {}", broker.address()));
+    tokio::spawn(asker.run());
     tokio::spawn(session.run(outbox_out, notices_in, random));
     let ends = Ports {
         alarm: Alarm::new(),

@@ -9,6 +9,7 @@ use crate::assess::State;
 use crate::encode::Encoder;
 use crate::observe::Observer;
 use crate::publish::{Notice, Outbox};
+use crate::registration::Registration;
 
 /// What an agent is made of.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Parts {
     pub encoder: Encoder,
     /// The node's name.
     pub node: String,
+    /// What is asked of the Node.
+    pub registration: Registration,
     /// The broker's address, for people.
     pub broker: String,
     /// How often the configuration wants beats.

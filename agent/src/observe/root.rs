@@ -227,6 +227,14 @@ impl Root {
             .map_err(|flaw| flaw.at(device))
     }
 
+    /// Finds a socket, for whoever connects to it; a fixture has none.
+    pub(super) fn open_socket(&self, path: &str) -> Result<OwnedFd, Os> {
+        match self.syscalls {
+            Syscalls::Live => self.open_at(path, OFlags::PATH),
+            Syscalls::Recorded(_) => Err(Os::NOENT),
+        }
+    }
+
     /// Whether a file that is open, and tells when it changes, has not changed since this was
     /// last asked: poll(2) of `/proc/*/mountinfo`, as `proc_mounts(5)` describes it.
     pub(super) fn is_unchanged(&self, path: &str) -> bool {

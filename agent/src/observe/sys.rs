@@ -16,6 +16,7 @@ use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde::Deserialize;
 
 use super::address::{self, Address};
+use super::host;
 use super::mailbox::Message;
 use super::{Errno, ReadError, Reading};
 
@@ -145,13 +146,7 @@ impl Syscalls {
     /// What this program was built for, as Go writes it.
     pub(super) fn architecture(&self) -> &str {
         let Self::Recorded(recorded) = self else {
-            return match std::env::consts::ARCH {
-                "aarch64" => "arm64",
-                "x86_64" => "amd64",
-                "x86" => "386",
-                // arm, riscv64 and s390x are the same in both.
-                other => other,
-            };
+            return host::go_architecture(std::env::consts::ARCH, cfg!(target_endian = "little"));
         };
         &recorded.architecture
     }

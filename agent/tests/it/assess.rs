@@ -15,13 +15,14 @@ use nodling_protocol::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{self, Breakage, Fixture, all_fixtures, fixture, observe};
+use crate::support::{self, Breakage, Fixture, NO_WISHES, all_fixtures, fixture, observe};
 
 const IDLE: &str = "raspberry-pi-4b/idle";
-const IDENTITY: Identity<'_> = Identity {
+static IDENTITY: Identity<'_> = Identity {
     node: "attic",
     will_hash: WillHash([7; WillHash::LEN]),
     interval_ms: 10_000,
+    registration: &NO_WISHES,
 };
 
 fn idle() -> Observation {
@@ -61,7 +62,7 @@ fn beat_returns(encoder: &mut Encoder, assessment: &Assessment) -> usize {
 fn every_fixture_is_assessed_as_recorded() {
     for fixture in all_fixtures() {
         let observation = observe(&fixture.path);
-        let description = describe(&observation, &once(&observation));
+        let description = describe(&observation, &once(&observation), &NO_WISHES);
         let name = format!("{}--{}", fixture.board, fixture.scenario);
         insta::assert_snapshot!(name, serde_json::to_string_pretty(&description).unwrap());
     }

@@ -11,7 +11,11 @@ use std::sync::OnceLock;
 
 use nodling_agent::observe::root::{Root, RootError};
 use nodling_agent::observe::{Config, Detail, Observation, Observer};
+use nodling_agent::registration::Registration;
 use tempfile::TempDir;
+
+/// Nothing is asked of the Node.
+pub(crate) static NO_WISHES: Registration = Registration::new();
 
 /// One `boards/<board>/fixtures/<scenario>`.
 #[derive(Clone, Debug)]
