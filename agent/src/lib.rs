@@ -21,5 +21,6 @@ pub mod describe;
 pub mod instance;
 pub mod parts;
 mod agenda;
-mod goodbye;
+mod onset;
+pub mod goodbye;
 pub mod run;

@@ -15,9 +15,11 @@ pub mod cpu;
 pub mod load;
 pub mod memory;
 pub mod disk;
+mod ask;
 mod mount;
 pub mod network;
 pub mod pressure;
+pub mod trigger;
 pub mod thermal;
 pub mod frequency;
 pub mod power;
@@ -51,6 +53,14 @@ pub enum ReadError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A server, or a program that plays one, owes an answer.
+    #[error("{path}: not answering for {for_s} s")]
+    Unanswered {
+        /// The mount point.
+        path: Box<str>,
+        /// How long it has been asked.
+        for_s: u64,
+    },
     /// The file is longer than any that a kernel writes there.
     #[error("{path}: longer than {bytes_max} bytes")]
     TooLong {
@@ -69,8 +79,7 @@ pub struct Errno(pub i32);
 /// The part of the configuration that says what is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Mount points watched although no block device is behind them, for example `/data` on NFS;
-    /// a server that does not answer then delays the heartbeat.
+    /// Mount points watched although no block device is behind them, for example `/data` on NFS.
     pub filesystems: Vec<String>,
 }
 
@@ -170,6 +179,7 @@ pub struct Observer {
     fixed: Option<Kept<Fixed>>,
     layout: Layout,
     links: Option<Kept<Links>>,
+    readers: ask::Readers,
 }
 
 /// What was read, and when.
@@ -197,6 +207,7 @@ impl Observer {
             fixed: None,
             layout: Layout::unknown(),
             links: None,
+            readers: ask::Readers::new(),
         }
     }
 
@@ -209,6 +220,7 @@ impl Observer {
             root,
             config,
             layout,
+            readers,
             ..
         } = self;
         let root_usage = mount::read_root(root);
@@ -224,7 +236,7 @@ impl Observer {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),
             },
-            filesystems: mount::read_filesystems(root, config, &root_usage),
+            filesystems: mount::read_filesystems(root, config, &root_usage, readers),
             root_usage,
             disks: disk::read(root),
             interfaces: network::read(root),
@@ -240,6 +252,11 @@ impl Observer {
     pub fn refresh(&mut self) {
         self.fixed = None;
         self.links = None;
+    }
+
+    /// Asks the kernel to report stalls from now on; called once, within a runtime.
+    pub fn arm_triggers(&self) -> Vec<trigger::Trigger> {
+        trigger::arm(&self.root)
     }
 
     /// Whether the system is going down, to tell a shutdown from a restart of this program.

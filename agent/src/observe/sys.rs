@@ -1,9 +1,12 @@
 //! The system calls: made, or answered by a fixture's `syscalls.toml`.
 //!
-//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2). Its mode 0
-//! changes nothing and needs no privilege.
+//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2), whose mode 0
+//! changes nothing and needs no privilege; and tokio wants a promise about a file that it watches.
 
-#![expect(unsafe_code, reason = "adjtimex(2) has no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "adjtimex(2) and the watching of a file have no safe wrapper"
+)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,6 +14,8 @@ use std::net::IpAddr;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno as Os;
 use serde::Deserialize;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::address::{self, Address};
 use super::{Errno, ReadError, Reading};
@@ -156,24 +161,16 @@ impl Syscalls {
         }
     }
 
-    /// How full the filesystem at a mount point is; `open` is called on the machine only.
+    /// How full the filesystem at a mount point is; `live` is called on the machine only.
     pub(super) fn statvfs(
         &self,
         mount_point: &str,
-        open: impl FnOnce() -> Result<OwnedFd, Os>,
+        live: impl FnOnce() -> Result<Statvfs, Os>,
     ) -> Reading<Statvfs> {
-        let Self::Recorded(recorded) = self else {
-            let answer = open().and_then(rustix::fs::fstatvfs).map(|answer| Statvfs {
-                fragment_bytes: answer.f_frsize,
-                blocks: answer.f_blocks,
-                blocks_free: answer.f_bfree,
-                blocks_available: answer.f_bavail,
-                inodes: answer.f_files,
-                inodes_free: answer.f_ffree,
-            });
-            return present(answer, mount_point);
-        };
-        Ok(recorded.statvfs.get(mount_point).copied())
+        match self {
+            Self::Live => present(live(), mount_point),
+            Self::Recorded(recorded) => Ok(recorded.statvfs.get(mount_point).copied()),
+        }
     }
 
     /// Addresses in the kernel's order.
@@ -202,6 +199,26 @@ impl RecordedAddress {
             is_tentative: self.is_tentative,
         }
     }
+}
+
+/// How full the filesystem is on which a file lies.
+pub(super) fn statvfs_of(file: &OwnedFd) -> Result<Statvfs, Os> {
+    let answer = rustix::fs::fstatvfs(file)?;
+    Ok(Statvfs {
+        fragment_bytes: answer.f_frsize,
+        blocks: answer.f_blocks,
+        blocks_free: answer.f_bfree,
+        blocks_available: answer.f_bavail,
+        inodes: answer.f_files,
+        inodes_free: answer.f_ffree,
+    })
+}
+
+/// Registers a file with the runtime, which then tells when there is urgent news of it
+/// (`EPOLLPRI`) or nothing to be had (`EPOLLERR`).
+pub(super) fn watch_priority(file: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open, and the same file, until it is dropped; nobody takes it out.
+    unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) }.map_err(Into::into)
 }
 
 fn live_adjtimex() -> Result<Adjtimex, Os> {
