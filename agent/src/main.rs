@@ -12,7 +12,7 @@ use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
-use nodling_agent::observe::trigger::{Resource, Trigger};
+use nodling_agent::observe::trigger::Resource;
 use nodling_agent::observe::{Detail, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
@@ -148,13 +148,13 @@ async fn live(
         .transpose()
         .context("tls")?;
     let mut observer = observer(arguments, &config)?;
-    // Before anything else runs: a privilege that this needs is given back at once.
     let is_leaving = arguments.command == Command::Leave;
-    let triggers = if is_leaving {
-        Vec::new()
-    } else {
-        observer.arm_triggers()
-    };
+    // Before anything else runs: a privilege that this needs is given back at once.
+    let (report, stalls) = mpsc::channel(2);
+    if !is_leaving {
+        watch_stalls(&observer, &report);
+    }
+    drop(report);
     let node = node_name(&config, &mut observer)?;
     let instance = identity(&config.state_dir(&environment));
     let session = Session::new(
@@ -186,11 +186,6 @@ async fn live(
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
     let (tell, signals) = mpsc::channel(2);
     listen(&tell)?;
-    let (report, stalls) = mpsc::channel(2);
-    for trigger in triggers {
-        tokio::spawn(pass_on(trigger, report.clone()));
-    }
-    drop(report);
     let agent = Agent::start(parts);
     telemetry::ready(&format!("connecting to {}", broker.address()));
     tokio::spawn(session.run(outbox_out, notices_in, random));
@@ -238,8 +233,17 @@ fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
 }
 
 /// Tells the loop of every stall that the kernel reports.
-async fn pass_on(trigger: Trigger, report: mpsc::Sender<Resource>) {
-    while trigger.stalled().await.is_some() && report.send(trigger.resource()).await.is_ok() {}
+fn watch_stalls(observer: &Observer, report: &mpsc::Sender<Resource>) {
+    for trigger in observer.arm_triggers() {
+        let report = report.clone();
+        tokio::spawn(async move {
+            while trigger.stalled().await.is_some() {
+                if report.send(trigger.resource()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 fn random() -> u64 {

@@ -155,25 +155,25 @@ fn arm_one(directory: &Directory, resource: Resource) -> Result<Trigger, Trigger
         cause: errno(err),
     };
     let file = directory.open_to_write(path).map_err(open)?;
-    request(&file, resource).map_err(|err| TriggerError::Refused {
+    let window_us = request(&file, resource).map_err(|err| TriggerError::Refused {
         path,
         cause: errno(err),
     })?;
     let file = watch_priority(file).map_err(|cause| TriggerError::Unwatched { path, cause })?;
+    debug!(path, window_us, "the kernel reports stalls");
     Ok(Trigger { resource, file })
 }
 
 /// Asks for the short window and, where that is not ours to ask, for the long one.
-fn request(file: &OwnedFd, resource: Resource) -> Result<(), Os> {
+fn request(file: &OwnedFd, resource: Resource) -> Result<u32, Os> {
     let ask = |window_us| {
         let text = request_text(resource, window_us);
-        rustix::io::retry_on_intr(|| rustix::io::write(file, text.as_bytes()))
+        rustix::io::retry_on_intr(|| rustix::io::write(file, text.as_bytes())).map(|_| window_us)
     };
     match ask(WINDOW_US) {
-        Err(Os::INVAL | Os::PERM) => ask(UNPRIVILEGED_WINDOW_US)?,
-        result => result?,
-    };
-    Ok(())
+        Err(Os::INVAL | Os::PERM) => ask(UNPRIVILEGED_WINDOW_US),
+        result => result,
+    }
 }
 
 /// As the kernel parses it, the zero at the end included.
