@@ -3,6 +3,7 @@
 //! What is wrong names the file, the line, the key, what stands there and what should. A key that
 //! nobody knows is an error, since a misspelt key would otherwise silently be a default.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
@@ -160,6 +161,36 @@ impl<'d> Keys<'d> {
         Ok(Some(strings))
     }
 
+    /// True or false.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let got = || shown(value.get_ref());
+        let refused = || self.refuse(name, value.span(), got(), "true or false");
+        value.get_ref().as_bool().map(Some).ok_or_else(refused)
+    }
+
+    /// A whole number that is not negative and fits in 31 bits, as Kubernetes has them.
+    pub fn count(&self, name: &str) -> Result<Option<u32>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|number| {
+            let number = i32::from_str_radix(number.as_str(), number.radix()).ok()?;
+            u32::try_from(number).ok()
+        });
+        let expected = "a whole number from 0 to 2147483647";
+        let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
+        number.map(Some).ok_or_else(refused)
+    }
+
+    /// Whether the key is there, whatever its value.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     fn find(&self, name: &str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.table?.get(name)
     }
@@ -280,9 +311,21 @@ fn hint(name: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
     match nearest {
         Some((steps, key)) if steps <= NEAR && steps < name.chars().count().div_ceil(2) => {
-            format!("did you mean {key}?")
+            format!("did you mean {}?", written(key))
         }
-        _ => format!("known here: {}", known.join(", ")),
+        _ => {
+            let known: Vec<_> = known.iter().map(|key| written(key)).collect();
+            format!("known here: {}", known.join(", "))
+        }
+    }
+}
+
+/// A key as TOML wants it written.
+fn written(key: &str) -> Cow<'_, str> {
+    if key.contains('.') {
+        format!("{key:?}").into()
+    } else {
+        key.into()
     }
 }
 

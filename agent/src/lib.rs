@@ -9,6 +9,7 @@
 //! Modules stand in the order in which data flows; `run` turns the wheel. The agent starts no
 //! other program, and writes one file once.
 
+pub mod quantity;
 pub mod observe;
 pub mod assess;
 pub mod encode;

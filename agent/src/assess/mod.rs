@@ -5,6 +5,7 @@
 //! test is a list of observations.
 
 pub mod thresholds;
+pub mod eviction;
 pub mod capacity;
 mod addresses;
 mod zones;
@@ -19,7 +20,7 @@ use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
-use capacity::Amount;
+use capacity::{Amount, Pods, Reserved};
 use thresholds::Thresholds;
 
 /// What the configuration says about judging; each part has its own file.
@@ -27,6 +28,10 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// What is kept back for others than pods.
+    pub reserved: Reserved,
+    /// How many pods are offered.
+    pub pods: Pods,
 }
 
 /// What must be remembered from one tick to the next.
@@ -34,6 +39,7 @@ pub struct Config {
 pub struct State {
     config: Config,
     cpu_busy: rates::CpuBusy,
+    pressures: pressure::Pressures,
     conditions: conditions::Conditions,
 }
 
@@ -41,6 +47,7 @@ impl State {
     /// Remembers nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
+            pressures: pressure::Pressures::new(&config.thresholds),
             config,
             ..Self::default()
         }
@@ -88,17 +95,16 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu = observation.cpu.as_ref().ok().and_then(Option::as_ref);
     let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
     let tally = vitals::vitals(observation, cpu_busy);
-    let capacity = capacity::capacity(observation);
+    let capacity = capacity::capacity(observation, state.config.pods);
+    let pressures = state.pressures.update(observation);
     Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state
-            .conditions
-            .update(observation, &state.config.thresholds),
+        conditions: state.conditions.update(observation, pressures),
         custom: Statuses::default(),
         sensors: sensors(observation),
-        allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
+        allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
     }

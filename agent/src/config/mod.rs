@@ -10,6 +10,8 @@
 
 mod values;
 mod tables;
+mod duration;
+mod kubelet;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -202,8 +204,18 @@ impl Config {
             "broker",
             "state_dir",
             "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
             "tls",
             "observe",
+            "eviction_hard",
+            "eviction_soft",
+            "eviction_soft_grace_period",
+            "eviction_minimum_reclaim",
+            "system_reserved",
+            "kube_reserved",
             "log",
         ])?;
         let default = Self::default();
@@ -217,7 +229,11 @@ impl Config {
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
-            assess: default.assess,
+            assess: assess::Config {
+                thresholds: kubelet::thresholds(&keys)?,
+                reserved: kubelet::reserved(&keys)?,
+                pods: kubelet::pods(&keys)?,
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }

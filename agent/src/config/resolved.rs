@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Config;
+use super::{Config, kubelet};
 use crate::keys::show_duration;
 
 /// Shows a configuration as TOML.
@@ -24,6 +24,7 @@ impl fmt::Display for Resolved<'_> {
             interval,
             tls,
             observe,
+            assess,
             log,
             ..
         } = self.config;
@@ -35,6 +36,7 @@ impl fmt::Display for Resolved<'_> {
         }
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
+        kubelet::show_keys(f, assess)?;
         writeln!(f, "\n[tls]")?;
         let files = [
             ("ca_file", &tls.ca_file, "the system's certificates"),
@@ -48,6 +50,7 @@ impl fmt::Display for Resolved<'_> {
             }
         }
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
+        kubelet::show_tables(f, assess)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)
     }
 }

@@ -1,5 +1,7 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
+use std::time::Duration;
+
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
 use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
@@ -185,7 +187,8 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         let thresholds = Thresholds {
             hard: vec![Threshold {
                 signal: Signal::PidAvailable,
-                limit: Limit::Amount(1000),
+                limit: Limit::parse("1000").unwrap(),
+                grace: Duration::ZERO,
             }],
             ..Thresholds::default()
         };
@@ -195,7 +198,10 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
-        let mut state = State::new(Config { thresholds });
+        let mut state = State::new(Config {
+            thresholds,
+            ..Config::default()
+        });
         let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
         assert_eq!(at, [expected]);
     }

@@ -16,15 +16,42 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 4] = [
+const KEYS: [(&str, &[&str]); 10] = [
     (
         "",
-        &["node_name", "fleet", "broker", "state_dir", "interval"],
+        &[
+            "node_name",
+            "fleet",
+            "broker",
+            "state_dir",
+            "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
+        ],
     ),
     ("tls", &["ca_file", "cert_file", "key_file"]),
     ("observe", &["filesystems"]),
+    (
+        "eviction_hard",
+        &[
+            "\"memory.available\"",
+            "\"nodefs.available\"",
+            "\"nodefs.inodesFree\"",
+            "\"imagefs.available\"",
+            "\"imagefs.inodesFree\"",
+        ],
+    ),
+    ("eviction_soft", &["\"memory.available\""]),
+    ("eviction_soft_grace_period", &["\"memory.available\""]),
+    ("eviction_minimum_reclaim", &["\"memory.available\""]),
+    ("system_reserved", &RESERVABLE),
+    ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
 ];
+
+const RESERVABLE: [&str; 4] = ["\"cpu\"", "\"memory\"", "\"ephemeral-storage\"", "\"pid\""];
 
 fn error(text: &str) -> String {
     Config::parse("agent.toml", text).unwrap_err().to_string()
@@ -65,6 +92,8 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
     assert_eq!(parsed.node_name.as_deref(), Some("attic"));
     assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+    assert_eq!(parsed.assess.thresholds.soft.len(), 1);
+    assert_eq!(parsed.assess.reserved.kube.len(), RESERVABLE.len());
 }
 
 #[test]
@@ -94,7 +123,13 @@ fn every_key_has_a_place_in_the_configuration() {
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
     let nodling_agent::observe::Config { filesystems } = observe;
     assert!(filesystems.is_empty());
-    let nodling_agent::assess::Config { thresholds } = assess;
+    let nodling_agent::assess::Config {
+        thresholds,
+        reserved,
+        pods,
+    } = assess;
+    assert_eq!((pods.max, pods.per_core), (0, 0));
+    assert!(reserved.system.is_empty() && reserved.kube.is_empty());
     assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);

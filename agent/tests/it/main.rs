@@ -11,4 +11,5 @@ mod observe;
 mod assess;
 mod run;
 mod config;
+mod kubelet;
 mod cli;
