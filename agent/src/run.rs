@@ -130,6 +130,7 @@ impl Agent {
                 Input::Due => self.due(now, &ports.outbox),
                 Input::Notice(notice) => self.take(notice, now, &ports.outbox),
                 Input::Pressure(resource) => {
+                    debug!(?resource, "the kernel reports a stall");
                     if let Some(at) = self.stalls.report(resource, now) {
                         self.agenda.observe = self.agenda.observe.min(at);
                     }

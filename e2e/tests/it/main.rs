@@ -10,3 +10,4 @@ mod input;
 mod failures;
 mod agent;
 mod tls;
+mod pressure;
