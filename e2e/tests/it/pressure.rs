@@ -56,10 +56,12 @@ async fn available_memory_bytes() -> Result<(u64, u64)> {
         .output()
         .await?;
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let capacity = shown["status"]["capacity"]["memory"].as_str();
+    let capacity = shown.pointer("/status/capacity/memory");
+    let capacity = capacity.and_then(serde_json::Value::as_str);
     let capacity = capacity.and_then(|capacity| capacity.strip_suffix("Ki"));
     let capacity_kib: u64 = capacity.context("no capacity in KiB")?.parse()?;
-    let used_kib = shown["vitals"]["memory_working_set"].as_u64();
+    let used_kib = shown.pointer("/vitals/memory_working_set");
+    let used_kib = used_kib.and_then(serde_json::Value::as_u64);
     let available = (capacity_kib - used_kib.context("no working set")?) * 1024;
     Ok((available, available / 16))
 }
@@ -112,7 +114,7 @@ async fn a_root_disk_that_fills_up_is_under_pressure_then_full_then_fine() -> Re
 }
 
 fn fill(file: &mut File, mut bytes: u64) -> Result<()> {
-    let block = [1_u8; 64 * 1024];
+    let block = [1_u8; 16 * 1024];
     while bytes > 0 {
         let count = usize::try_from(bytes).map_or(block.len(), |bytes| bytes.min(block.len()));
         file.write_all(block.get(..count).context("a part of the block")?)?;
