@@ -226,14 +226,7 @@ impl Agent {
             self.agenda.observe = after(self.agenda.observe, observe_every, now);
             Due::Look
         };
-        let before = self.latest.1.conditions;
-        self.latest = observe(&mut self.parts, Detail::Dropped);
-        self.stalls.raise(now, &mut self.latest.1.vitals);
-        let change = if telemetry::log_transitions(before, self.latest.1.conditions) {
-            Change::Some
-        } else {
-            Change::None
-        };
+        let change = self.look(now);
         let is_told = self.stalls.look(now, due, change);
         if self.will_hash.is_none() {
             return;
@@ -244,6 +237,17 @@ impl Agent {
         }
         if is_told {
             self.send_heartbeat(outbox);
+        }
+    }
+
+    fn look(&mut self, now: Instant) -> Change {
+        let before = self.latest.1.conditions;
+        self.latest = observe(&mut self.parts, Detail::Dropped);
+        self.stalls.raise(now, &mut self.latest.1.vitals);
+        if telemetry::log_transitions(before, self.latest.1.conditions) {
+            Change::Some
+        } else {
+            Change::None
         }
     }
 
@@ -327,9 +331,7 @@ impl Agent {
         (self.interval_asked, self.detail_every) = (None, None);
         self.agenda.detail = None;
         self.apply_interval(now, outbox);
-        let before = self.latest.1.conditions;
-        self.latest = observe(&mut self.parts, Detail::Dropped);
-        telemetry::log_transitions(before, self.latest.1.conditions);
+        self.look(now);
         self.has_news();
         let early = Duration::from_millis((self.parts.random)() % SESSION_JITTER_MS);
         self.agenda.hello = Some(now + SESSION_MAX.saturating_sub(early));

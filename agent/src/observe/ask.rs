@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use tracing::{debug, info, warn};
+
 use super::root::Root;
 use super::sys::{Statvfs, present};
 use super::{Errno, ReadError, Reading};
@@ -46,6 +48,8 @@ struct Reader {
     asked_ms: Option<u64>,
     latest: Reading<Statvfs>,
     is_wanted: bool,
+    /// Whether its silence has been logged.
+    is_silent: bool,
 }
 
 #[derive(Debug)]
@@ -129,14 +133,13 @@ impl Readers {
                 cause: Errno(libc::EAGAIN),
             });
         };
-        let owing_ms = reader.asked_ms.map_or(0, |at| now_ms.saturating_sub(at));
-        if owing_ms > OVERDUE_MS {
-            return Err(ReadError::Unanswered {
+        match reader.owing_ms(now_ms) {
+            Some(owing_ms) if owing_ms > OVERDUE_MS => Err(ReadError::Unanswered {
                 path: mount_point.into(),
                 for_s: owing_ms / 1000,
-            });
+            }),
+            Some(_) | None => reader.latest.clone(),
         }
-        reader.latest.clone()
     }
 
     /// Starts no thread where the system, or we ourselves, allow no more.
@@ -155,7 +158,7 @@ impl Readers {
             .stack_size(STACK_BYTES)
             .spawn(move || serve(number, &statvfs, &questions, &answer));
         if let Err(error) = started {
-            tracing::debug!(%error, mount_point, "no thread to ask a filesystem");
+            debug!(%error, mount_point, "no thread to ask a filesystem");
             return;
         }
         self.count += 1;
@@ -166,6 +169,7 @@ impl Readers {
             asked_ms: None,
             latest: Ok(None),
             is_wanted: true,
+            is_silent: false,
         });
     }
 
@@ -174,6 +178,9 @@ impl Readers {
         if let Some(reader) = readers.find(|reader| reader.number == answer.number) {
             reader.asked_ms = None;
             reader.latest = answer.reading;
+            if std::mem::take(&mut reader.is_silent) {
+                info!(mount_point = %reader.mount_point, "a filesystem answers again");
+            }
         }
     }
 }
@@ -182,11 +189,22 @@ impl Reader {
     /// Whether it was asked, which it is not while it owes an answer.
     fn ask(&mut self, now_ms: u64) -> bool {
         self.is_wanted = true;
-        if self.asked_ms.is_some() || self.question.try_send(()).is_err() {
+        if let Some(owing_ms) = self.owing_ms(now_ms) {
+            if owing_ms > OVERDUE_MS && !std::mem::replace(&mut self.is_silent, true) {
+                warn!(mount_point = %self.mount_point, "a filesystem does not answer");
+            }
+            return false;
+        }
+        if self.question.try_send(()).is_err() {
             return false;
         }
         self.asked_ms = Some(now_ms);
         true
+    }
+
+    /// For how long it has owed an answer.
+    fn owing_ms(&self, now_ms: u64) -> Option<u64> {
+        self.asked_ms.map(|at| now_ms.saturating_sub(at))
     }
 }
 

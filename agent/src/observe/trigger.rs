@@ -44,8 +44,8 @@ impl Resource {
     /// From which share of the window on some task's waiting is reported.
     ///
     /// Memory that must be waited for is always news. Processors and SD cards are waited for in
-    /// everyday work; their shares are those which their conditions call pressure, as far as a
-    /// report within three seconds from a two-second window leaves room.
+    /// everyday work, so it takes more; but not more than half, which a window of two seconds,
+    /// looked at every two seconds, could not report within three.
     pub const fn share(self) -> Permille {
         match self {
             Self::Memory => Permille(100),

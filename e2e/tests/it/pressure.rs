@@ -148,6 +148,8 @@ async fn a_mount_that_never_answers_delays_neither_beats_nor_goodbye() -> Result
     }
     let threads = waiting_threads(&agent)?;
     assert_eq!(threads.len(), 1, "nobody is asked twice: {threads:?}");
+    let log = agent.process.log();
+    assert_eq!(log.matches("does not answer").count(), 1, "{log}");
     let status = agent.process.terminate(Duration::from_secs(2)).await?;
     assert!(status.success(), "{}", agent.process.log());
     Ok(())
