@@ -20,6 +20,7 @@ pub mod config;
 pub mod cli;
 pub mod describe;
 pub mod instance;
+pub mod alarm;
 pub mod parts;
 mod agenda;
 mod onset;

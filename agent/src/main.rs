@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nodling_agent::alarm::Alarm;
 use nodling_agent::assess::{State, assess};
 use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
@@ -190,6 +191,7 @@ async fn live(
     telemetry::ready(&format!("connecting to {}", broker.address()));
     tokio::spawn(session.run(outbox_out, notices_in, random));
     let ends = Ports {
+        alarm: Alarm::new(),
         outbox,
         notices,
         stalls,

@@ -117,7 +117,7 @@ impl Agent {
     pub async fn run(mut self, mut ports: Ports) -> Result<(), RunError> {
         loop {
             let input = tokio::select! {
-                () = tokio::time::sleep_until(self.agenda.next()) => Input::Due,
+                () = ports.alarm.until(self.agenda.next()) => Input::Due,
                 notice = ports.notices.recv() => match notice {
                     Some(notice) => Input::Notice(notice),
                     None => return Err(RunError::SessionEnded),

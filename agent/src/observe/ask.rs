@@ -58,9 +58,9 @@ struct Answer {
     reading: Reading<Statvfs>,
 }
 
-impl Readers {
+impl Default for Readers {
     /// Asks nobody yet.
-    pub(super) fn new() -> Self {
+    fn default() -> Self {
         // Room for one answer of each, so that no thread ever waits for us.
         let (answer, answers) = sync_channel(READERS_MAX);
         Self {
@@ -70,14 +70,17 @@ impl Readers {
             answers,
         }
     }
+}
 
+impl Readers {
     /// Asks these mounts and no others, and waits a little for what they say.
     pub(super) fn ask<'m>(&mut self, root: &Root, mount_points: impl Iterator<Item = &'m str>) {
         let now_ms = || root.syscalls().uptime_ms();
         let statvfs = |mount_point: &str| -> Option<Statfs> {
             let directory = root.live_directory()?;
             let path: Box<str> = mount_point.into();
-            Some(Box::new(move || present(directory.statvfs(&path), &path)))
+            let ask = move || present(directory.statvfs(&path).map(Statvfs::from), &path);
+            Some(Box::new(ask))
         };
         self.ask_by(statvfs, now_ms, mount_points);
     }
@@ -286,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_mount_that_hangs_fails_with_its_age_until_it_answers_and_no_other_waits_for_it() {
-        let (server, mut readers) = (Server::new(), Readers::new());
+        let (server, mut readers) = (Server::new(), Readers::default());
         let both = ["/hung", "/good"];
         ask_until(&mut readers, &server, &both, |readers| {
             has_answered(readers, "/good")
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn threads_that_hang_have_an_end_and_so_has_their_number() {
-        let (server, mut readers) = (Server::new(), Readers::new());
+        let (server, mut readers) = (Server::new(), Readers::default());
         let names: Vec<String> = (0..20).map(|n| format!("/hung/{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         readers.ask_by(server.statvfs(), || 5_000, names.iter().copied());

@@ -27,7 +27,7 @@ pub mod clock;
 
 use std::sync::Arc;
 
-use self::root::Root;
+use self::root::{Pace, Root};
 
 /// A value, its absence (which is no error), or why it could not be read.
 pub type Reading<T> = Result<Option<T>, ReadError>;
@@ -179,7 +179,7 @@ pub struct Observer {
     fixed: Option<Kept<Fixed>>,
     layout: Layout,
     links: Option<Kept<Links>>,
-    readers: ask::Readers,
+    mounts: mount::Mounts,
 }
 
 /// What was read, and when.
@@ -207,7 +207,7 @@ impl Observer {
             fixed: None,
             layout: Layout::unknown(),
             links: None,
-            readers: ask::Readers::new(),
+            mounts: mount::Mounts::default(),
         }
     }
 
@@ -220,11 +220,12 @@ impl Observer {
             root,
             config,
             layout,
-            readers,
+            mounts,
             ..
         } = self;
+        root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
-        Observation {
+        let observation = Observation {
             uptime_ms,
             fixed,
             links,
@@ -236,7 +237,7 @@ impl Observer {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),
             },
-            filesystems: mount::read_filesystems(root, config, &root_usage, readers),
+            filesystems: mounts.read(root, config, uptime_ms, &root_usage),
             root_usage,
             disks: disk::read(root),
             interfaces: network::read(root),
@@ -245,7 +246,9 @@ impl Observer {
             frequency: frequency::read(root, &layout.policies),
             power: power::read(root, &layout.power),
             clock: clock::read(root),
-        }
+        };
+        root.set_pace(Pace::Rare);
+        observation
     }
 
     /// Reads at the next tick again what is read rarely; called at a session's start.

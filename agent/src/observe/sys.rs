@@ -1,21 +1,16 @@
 //! The system calls: made, or answered by a fixture's `syscalls.toml`.
 //!
-//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2), whose mode 0
-//! changes nothing and needs no privilege; and tokio wants a promise about a file that it watches.
+//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2). Its mode 0
+//! changes nothing and needs no privilege.
 
-#![expect(
-    unsafe_code,
-    reason = "adjtimex(2) and the watching of a file have no safe wrapper"
-)]
+#![expect(unsafe_code, reason = "adjtimex(2) has no safe wrapper")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rustix::fd::OwnedFd;
+use rustix::fs::StatVfs;
 use rustix::io::Errno as Os;
 use serde::Deserialize;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::address::{self, Address};
 use super::{Errno, ReadError, Reading};
@@ -161,14 +156,14 @@ impl Syscalls {
         }
     }
 
-    /// How full the filesystem at a mount point is; `live` is called on the machine only.
+    /// How full the filesystem at a mount point is; `ask` is called on the machine only.
     pub(super) fn statvfs(
         &self,
         mount_point: &str,
-        live: impl FnOnce() -> Result<Statvfs, Os>,
+        ask: impl FnOnce() -> Result<StatVfs, Os>,
     ) -> Reading<Statvfs> {
         match self {
-            Self::Live => present(live(), mount_point),
+            Self::Live => present(ask().map(Statvfs::from), mount_point),
             Self::Recorded(recorded) => Ok(recorded.statvfs.get(mount_point).copied()),
         }
     }
@@ -188,6 +183,19 @@ impl Syscalls {
     }
 }
 
+impl From<StatVfs> for Statvfs {
+    fn from(answer: StatVfs) -> Self {
+        Self {
+            fragment_bytes: answer.f_frsize,
+            blocks: answer.f_blocks,
+            blocks_free: answer.f_bfree,
+            blocks_available: answer.f_bavail,
+            inodes: answer.f_files,
+            inodes_free: answer.f_ffree,
+        }
+    }
+}
+
 impl RecordedAddress {
     fn to_address(&self) -> Address {
         Address {
@@ -199,26 +207,6 @@ impl RecordedAddress {
             is_tentative: self.is_tentative,
         }
     }
-}
-
-/// How full the filesystem is on which a file lies.
-pub(super) fn statvfs_of(file: &OwnedFd) -> Result<Statvfs, Os> {
-    let answer = rustix::fs::fstatvfs(file)?;
-    Ok(Statvfs {
-        fragment_bytes: answer.f_frsize,
-        blocks: answer.f_blocks,
-        blocks_free: answer.f_bfree,
-        blocks_available: answer.f_bavail,
-        inodes: answer.f_files,
-        inodes_free: answer.f_ffree,
-    })
-}
-
-/// Registers a file with the runtime, which then tells when there is urgent news of it
-/// (`EPOLLPRI`) or nothing to be had (`EPOLLERR`).
-pub(super) fn watch_priority(file: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an OwnedFd is open, and the same file, until it is dropped; nobody takes it out.
-    unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) }.map_err(Into::into)
 }
 
 fn live_adjtimex() -> Result<Adjtimex, Os> {

@@ -16,7 +16,7 @@ use tokio::io::{Interest, Ready};
 use tracing::{debug, info};
 
 use super::root::{Directory, Root};
-use super::sys::{errno, watch_priority};
+use super::sys::errno;
 
 /// What tasks can be kept waiting by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,12 @@ fn arm_one(directory: &Directory, resource: Resource) -> Result<Trigger, Trigger
         path,
         cause: errno(err),
     })?;
-    let file = watch_priority(file).map_err(|cause| TriggerError::Unwatched { path, cause })?;
+    #[expect(
+        deprecated,
+        reason = "unsound only for types whose descriptor changes, which an OwnedFd's does not"
+    )]
+    let file = AsyncFd::with_interest(file, Interest::PRIORITY)
+        .map_err(|cause| TriggerError::Unwatched { path, cause })?;
     debug!(path, window_us, "the kernel reports stalls");
     Ok(Trigger { resource, file })
 }

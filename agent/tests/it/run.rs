@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nodling_agent::alarm::Alarm;
 use nodling_agent::assess::State;
 use nodling_agent::encode::Encoder;
 use nodling_agent::goodbye::RunError;
@@ -88,6 +89,8 @@ impl Double {
             signals: signals_in,
             sent: Sent::default(),
             agent: tokio::spawn(agent.run(Ports {
+                // The runtime's, which can be paused.
+                alarm: Alarm::default(),
                 outbox,
                 notices,
                 stalls,
