@@ -73,6 +73,7 @@ impl<'t> Document<'t> {
             text: self.text,
             table: Some(&self.table),
             prefix: String::new(),
+            span: 0..0,
         }
     }
 }
@@ -84,6 +85,7 @@ pub struct Keys<'d> {
     text: &'d str,
     table: Option<&'d DeTable<'d>>,
     prefix: String,
+    span: Range<usize>,
 }
 
 impl<'d> Keys<'d> {
@@ -115,7 +117,33 @@ impl<'d> Keys<'d> {
             text: self.text,
             table,
             prefix: format!("{}{name}.", self.prefix),
+            span: value.map_or(0..0, Spanned::span),
         })
+    }
+
+    /// The keys of each table of a list; of none if it is not there.
+    pub fn tables(&self, name: &str) -> Result<Vec<Keys<'d>>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(Vec::new());
+        };
+        let refuse = |item: &Spanned<DeValue<'d>>| {
+            let expected = format!("tables: [[{}{name}]]", self.prefix);
+            self.refuse(name, item.span(), shown(item.get_ref()), &expected)
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(refuse(value));
+        };
+        let keys = |item: &'d Spanned<DeValue<'d>>| {
+            let table = item.get_ref().as_table().ok_or_else(|| refuse(item))?;
+            Ok(Keys {
+                file: self.file,
+                text: self.text,
+                table: Some(table),
+                prefix: format!("{}{name}.", self.prefix),
+                span: item.span(),
+            })
+        };
+        items.iter().map(keys).collect()
     }
 
     /// A value made of a string.
@@ -140,6 +168,35 @@ impl<'d> Keys<'d> {
         let refused =
             |refusal: Refusal| self.refuse(name, value.span(), refusal.got, &refusal.expected);
         result.map(Some).map_err(refused)
+    }
+
+    /// A value made of a string that must be there.
+    pub fn required<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Result<T, KeyError> {
+        let missing = || {
+            let expected = parse("").err().map(|refusal| refusal.expected);
+            let expected = expected.unwrap_or_else(|| "a string".into());
+            self.refuse(name, self.span.clone(), "nothing".into(), &expected)
+        };
+        self.parse(name, &parse)?.ok_or_else(missing)
+    }
+
+    /// Refuses the table itself.
+    pub fn refusal(&self, Refusal { got, expected }: Refusal) -> KeyError {
+        let place = format!(
+            "{}:{}: {}",
+            self.file,
+            line(self.text, Some(self.span.clone())),
+            self.prefix.trim_end_matches('.')
+        );
+        KeyError::Value {
+            place,
+            got,
+            expected,
+        }
     }
 
     /// A list of strings.
@@ -287,6 +344,19 @@ fn syntax(text: &str, err: &toml::de::Error) -> String {
     }
 }
 
+/// What is wrong with a line of JSON, and where in it.
+pub(crate) fn syntax_of_line(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    // The parser counts the lines of what it is given, which is one.
+    let said = message
+        .rsplit_once(" at line ")
+        .map_or(&*message, |(said, _)| said);
+    match err.column() {
+        0 => said.to_owned(),
+        column => format!("column {column}: {said}"),
+    }
+}
+
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -305,7 +375,8 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-fn hint(name: &str, known: &[&str]) -> String {
+/// The nearest key, or all of them.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
     /// Two slips of the finger.
     const NEAR: usize = 2;
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
@@ -329,8 +400,8 @@ fn written(key: &str) -> Cow<'_, str> {
     }
 }
 
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
+/// How many slips of the finger lie between two words: Levenshtein's.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {
         let mut diagonal = i;

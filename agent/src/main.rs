@@ -1,12 +1,14 @@
 //! The program: turns command line and configuration into the parts of an agent and runs them.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nodling_agent::alarm::Alarm;
+use nodling_agent::assess::capacity::{self, ReservationError};
 use nodling_agent::assess::{State, assess};
 use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
@@ -14,11 +16,13 @@ use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::trigger::Resource;
-use nodling_agent::observe::{Detail, Observer};
+use nodling_agent::observe::{Detail, Observation, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
+use nodling_agent::replay::{self, ReplayError};
 use nodling_agent::run::Agent;
+use nodling_agent::unjudged::warn_unjudged;
 use nodling_agent::{instance, telemetry};
 use nodling_protocol::{Fleet, Instance, NodeName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +34,8 @@ const ASSESS_APART: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let result = Arguments::parse(std::env::args_os().skip(1))
-        .map_err(anyhow::Error::from)
+        // Its own message once more is all that such an error has for a source.
+        .map_err(|err| anyhow::Error::msg(err.to_string()))
         .and_then(|arguments| execute(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,11 +54,15 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Assess { is_once } => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
+            let is_journal = environment.is_journal;
+            telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
             let state = State::new(config.assess.clone());
-            let observer = observer(arguments, &config)?;
+            let mut observer = observer(arguments, &config)?;
+            first_look(&config, &mut observer)?;
             block_on(print_assessment(observer, state, is_once))?
         }
         Command::Check => check(arguments),
+        Command::Replay => replay(arguments),
         Command::Run | Command::Leave => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
@@ -67,7 +76,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has enough, such as `head`, is no failure.
-        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("writing to standard output"),
     }
 }
@@ -113,6 +122,7 @@ async fn print_assessment(
         observation = observer.observe(Detail::Dropped);
         assessment = assess(&mut state, &observation);
     }
+    warn_unjudged(&observation, &assessment);
     let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
     print(&format!("{text}\n"))
 }
@@ -121,7 +131,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = load(arguments, &environment)?;
     let mut observer = observer(arguments, &config)?;
-    let node = node_name(&config, &mut observer)?;
+    let node = config.node_name(&first_look(&config, &mut observer)?.fixed.host.hostname)?;
     if let Some(pem) = config.read_pem()? {
         tls::client_config(&pem).context("tls")?;
     }
@@ -129,9 +139,41 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     print(&config.resolved(&node, &state_dir).to_string())
 }
 
-fn node_name(config: &Config, observer: &mut Observer) -> Result<String, ConfigError> {
+/// Observes once, and refuses to reserve what the board does not have.
+fn first_look(config: &Config, observer: &mut Observer) -> Result<Observation, ReservationError> {
     let observation = observer.observe(Detail::Dropped);
-    config.node_name(&observation.fixed.host.hostname)
+    let capacity = capacity::capacity(&observation, config.assess.pods);
+    capacity::check(&capacity, &config.assess)?;
+    Ok(observation)
+}
+
+fn replay(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = load(arguments, &Environment::read())?;
+    let thresholds = &config.assess.thresholds;
+    let output = std::io::stdout().lock();
+    let result = match arguments.file.as_deref() {
+        None => return Ok(()),
+        Some(file) if file == Path::new("-") => replay::replay(
+            thresholds,
+            "standard input",
+            std::io::stdin().lock(),
+            output,
+        ),
+        Some(file) => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a recording, not the board's file"
+            )]
+            let input = File::open(file).with_context(|| format!("reading {}", file.display()))?;
+            let input = BufReader::new(input);
+            replay::replay(thresholds, &file.to_string_lossy(), input, output)
+        }
+    };
+    match result {
+        // A reader that has enough, such as `head`, is no failure.
+        Err(ReplayError::Write(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 async fn live(
@@ -150,13 +192,14 @@ async fn live(
         .context("tls")?;
     let mut observer = observer(arguments, &config)?;
     let is_leaving = arguments.command == Command::Leave;
-    // Before anything else runs: a privilege that this needs is given back at once.
-    let (report, stalls) = mpsc::channel(2);
-    if !is_leaving {
-        watch_stalls(&observer, &report);
-    }
-    drop(report);
-    let node = node_name(&config, &mut observer)?;
+    let (observation, stalls) = if is_leaving {
+        (observer.observe(Detail::Dropped), mpsc::channel(1).1)
+    } else {
+        // First of all: a privilege that this needs is given back at once.
+        let stalls = watch_stalls(&observer);
+        (first_look(&config, &mut observer)?, stalls)
+    };
+    let node = config.node_name(&observation.fixed.host.hostname)?;
     let instance = identity(&config.state_dir(&environment));
     let session = Session::new(
         broker.clone(),
@@ -235,7 +278,8 @@ fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
 }
 
 /// Tells the loop of every stall that the kernel reports.
-fn watch_stalls(observer: &Observer, report: &mpsc::Sender<Resource>) {
+fn watch_stalls(observer: &Observer) -> mpsc::Receiver<Resource> {
+    let (report, stalls) = mpsc::channel(2);
     for trigger in observer.arm_triggers() {
         let report = report.clone();
         tokio::spawn(async move {
@@ -246,6 +290,7 @@ fn watch_stalls(observer: &Observer, report: &mpsc::Sender<Resource>) {
             }
         });
     }
+    stalls
 }
 
 fn random() -> u64 {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::agenda::{Agenda, after, phase};
+use crate::assess::stalls::pressure_hint;
 use crate::assess::{Assessment, assess};
 use crate::encode::{Identity, facts};
 use crate::goodbye::{self, Goodbye, LEAVE_WITHIN, RunError};
@@ -20,18 +21,18 @@ use crate::onset::{Change, Due, Stalls};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
-use crate::telemetry;
+use crate::{telemetry, unjudged};
 
 /// Conditions are judged at least this often, however seldom beats are wanted.
 const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
 /// No gateway can ask for more.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// No gateway can ask for less.
-const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// A fleet that greets a new gateway spreads over this.
 const HELLO_JITTER_MS: u64 = 10_000;
 /// Crystals drift: a session's clock is trusted for twelve hours.
-const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
+const SESSION_MAX: Duration = Duration::from_hours(12);
 /// By how much a session may be shorter, so that a fleet does not renew in step.
 const SESSION_JITTER_MS: u64 = 3_600_000;
 /// Facts on request come no more often.
@@ -39,7 +40,7 @@ const FACTS_APART: Duration = Duration::from_secs(1);
 /// Detail on request comes no more often.
 const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
 /// A contested connection that lives this long is ours alone.
-const SETTLED_AFTER: Duration = Duration::from_secs(60);
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// What a goodbye may take; systemd and people wait for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -86,6 +87,8 @@ impl Agent {
     pub fn start(mut parts: Parts) -> Self {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
+        unjudged::warn_unjudged(&latest.0, &latest.1);
+        telemetry::log_hint(pressure_hint(&latest.0));
         let first = phase(&parts.node, parts.interval);
         Self {
             agenda: Agenda {
@@ -241,10 +244,10 @@ impl Agent {
     }
 
     fn look(&mut self, now: Instant) -> Change {
-        let before = self.latest.1.conditions;
+        let before = self.latest.1.statuses();
         self.latest = observe(&mut self.parts, Detail::Dropped);
         self.stalls.raise(now, &mut self.latest.1.vitals);
-        if telemetry::log_transitions(before, self.latest.1.conditions) {
+        if telemetry::log_transitions(before, &self.latest.1) {
             Change::Some
         } else {
             Change::None

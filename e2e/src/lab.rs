@@ -196,8 +196,7 @@ impl Lab {
 
     /// Starts an agent with its state in `state`, so that a restart or a clone can share it.
     pub fn agent_with(&self, name: &str, state: &str, arguments: &[&str]) -> Result<Agent> {
-        let command = self.agent_command(name, state, "", arguments)?;
-        self.start_agent(name, state, command)
+        self.agent_configured(name, state, "", arguments)
     }
 
     /// Starts an agent by way of another program, with further lines of configuration.
@@ -238,6 +237,18 @@ impl Lab {
             process,
             name: name.to_owned(),
         })
+    }
+
+    /// Starts an agent with further lines of configuration.
+    pub fn agent_configured(
+        &self,
+        name: &str,
+        state: &str,
+        lines: &str,
+        arguments: &[&str],
+    ) -> Result<Agent> {
+        let command = self.agent_command(name, state, lines, arguments)?;
+        self.start_agent(name, state, command)
     }
 
     fn agent_command(

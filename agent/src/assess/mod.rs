@@ -7,20 +7,38 @@
 pub mod thresholds;
 pub mod eviction;
 pub mod capacity;
+pub mod decimal;
+pub mod readings;
 mod addresses;
 mod zones;
 mod rates;
 mod finding;
+mod latch;
+pub mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod pressure;
+mod supply;
 mod vitals;
-mod conditions;
+mod heat;
+mod writability;
+mod room;
+mod route;
+mod clock;
+pub mod stalls;
+pub mod unread;
+pub mod conditions;
+
+use std::sync::Arc;
 
 use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
-use nodling_protocol::{Statuses, Vitals};
+use nodling_protocol::{Status, Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
 use capacity::{Amount, Pods, Reserved};
+use readings::{Value, readings};
+use rules::Rule;
 use thresholds::Thresholds;
 
 /// What the configuration says about judging; each part has its own file.
@@ -28,19 +46,25 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// Which conditions are reported.
+    pub conditions: conditions::Config,
     /// What is kept back for others than pods.
     pub reserved: Reserved,
     /// How many pods are offered.
     pub pods: Pods,
+    /// The conditions that the board's owner defined, in the order in which they are sent.
+    pub rules: Arc<[Rule]>,
 }
 
 /// What must be remembered from one tick to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
-    cpu_busy: rates::CpuBusy,
+    processors: rates::Processors,
+    supply: supply::Supply,
     pressures: pressure::Pressures,
     conditions: conditions::Conditions,
+    latches: rules::Latches,
 }
 
 impl State {
@@ -65,8 +89,10 @@ pub struct Assessment {
     pub failures: Vec<(usize, ReadError)>,
     /// The known conditions.
     pub conditions: Statuses,
-    /// The conditions that the board's owner defined.
+    /// The conditions that the board's owner defined, by their position in `rules`.
     pub custom: Statuses,
+    /// What those conditions are.
+    pub rules: Arc<[Rule]>,
     /// Readings that only this board has.
     pub sensors: Vec<Sensor>,
     /// What the board has.
@@ -75,6 +101,31 @@ pub struct Assessment {
     pub allocatable: Vec<Amount>,
     /// Where the node can be reached, in the order in which Kubernetes is to list it.
     pub addresses: Vec<(AddressKind, Box<str>)>,
+}
+
+impl Assessment {
+    /// The owner's conditions that are judged, in their order.
+    pub fn custom(&self) -> impl Iterator<Item = (&Rule, Status)> {
+        let rules = self.rules.iter().enumerate();
+        rules.filter_map(|(index, rule)| Some((rule, self.custom.get(index)?)))
+    }
+
+    /// Every status.
+    pub const fn statuses(&self) -> Judged {
+        Judged {
+            conditions: self.conditions,
+            custom: self.custom,
+        }
+    }
+}
+
+/// The statuses of one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The known conditions.
+    pub conditions: Statuses,
+    /// The conditions that the board's owner defined.
+    pub custom: Statuses,
 }
 
 /// A reading that has a name instead of a place on the wire.
@@ -93,21 +144,38 @@ pub struct Sensor {
 /// Judges one observation.
 pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu = observation.cpu.as_ref().ok().and_then(Option::as_ref);
-    let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
-    let tally = vitals::vitals(observation, cpu_busy);
+    let shares = cpu.and_then(|cpu| state.processors.update(observation.uptime_ms, cpu.total));
+    state.supply.update(observation);
+    let cpu_busy = shares.map(|shares| shares.busy);
+    let tally = vitals::vitals(observation, cpu_busy, &state.supply);
     let capacity = capacity::capacity(observation, state.config.pods);
     let pressures = state.pressures.update(observation);
-    Assessment {
+    let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state.conditions.update(observation, pressures),
+        conditions: state.conditions.update(conditions::Tick {
+            observation,
+            pressures,
+            config: state.config.conditions,
+            supply: &state.supply,
+            shares,
+        }),
         custom: Statuses::default(),
+        rules: Arc::clone(&state.config.rules),
         sensors: sensors(observation),
         allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
-    }
+    };
+    let value = |name: &str| {
+        readings(observation, &assessment)
+            .find(|reading| reading.name == name)
+            .map_or(Value::Absent, |reading| reading.value)
+    };
+    let now_ms = observation.uptime_ms;
+    assessment.custom = state.latches.update(&assessment.rules, value, now_ms);
+    assessment
 }
 
 fn sensors(observation: &Observation) -> Vec<Sensor> {

@@ -12,6 +12,9 @@ mod values;
 mod tables;
 mod duration;
 mod kubelet;
+mod comparison;
+mod rules;
+mod board;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -208,6 +211,8 @@ impl Config {
             "eviction_pressure_transition_period",
             "max_pods",
             "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
             "tls",
             "observe",
             "eviction_hard",
@@ -217,6 +222,7 @@ impl Config {
             "system_reserved",
             "kube_reserved",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -233,6 +239,8 @@ impl Config {
                 thresholds: kubelet::thresholds(&keys)?,
                 reserved: kubelet::reserved(&keys)?,
                 pods: kubelet::pods(&keys)?,
+                conditions: board::conditions(&keys)?,
+                rules: rules::rules(&keys.tables("condition")?)?,
             },
             log: tables::log(&keys.table("log")?)?,
         })

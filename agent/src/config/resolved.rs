@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::{Config, kubelet};
+use crate::assess::rules::Rule;
 use crate::keys::show_duration;
 
 /// Shows a configuration as TOML.
@@ -37,6 +38,11 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
         kubelet::show_keys(f, assess)?;
+        let reports = &assess.conditions;
+        let out_of_disk = reports.reports_out_of_disk;
+        let network_unavailable = reports.reports_network_unavailable;
+        writeln!(f, "report_out_of_disk = {out_of_disk}")?;
+        writeln!(f, "report_network_unavailable = {network_unavailable}")?;
         writeln!(f, "\n[tls]")?;
         let files = [
             ("ca_file", &tls.ca_file, "the system's certificates"),
@@ -51,6 +57,18 @@ impl fmt::Display for Resolved<'_> {
         }
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
         kubelet::show_tables(f, assess)?;
-        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)
+        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)?;
+        assess.rules.iter().try_for_each(|rule| write_rule(f, rule))
+    }
+}
+
+fn write_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
+    writeln!(f, "\n[[condition]]\ntype = \"{}\"", rule.name)?;
+    let when = rule.band.when();
+    writeln!(f, "when = \"{when}\"")?;
+    writeln!(f, "for = \"{}\"", show_duration(rule.lasting))?;
+    match rule.band.clear() {
+        Some(clear) => writeln!(f, "clear = \"{clear}\""),
+        None => writeln!(f, "# clear is not set: {}", when.negated()),
     }
 }

@@ -38,6 +38,21 @@ pub(super) struct Recorded {
     statvfs: BTreeMap<String, Statvfs>,
     #[serde(default)]
     address: Vec<RecordedAddress>,
+    /// Files, by path without a leading slash, that are there and answer a read with an error.
+    #[serde(default)]
+    refused: BTreeMap<String, Refusal>,
+}
+
+/// What a driver answers whose device sleeps, is off or is broken.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Refusal {
+    Eacces,
+    Eagain,
+    Einval,
+    Eio,
+    Enodata,
+    Eopnotsupp,
 }
 
 /// uname(2).
@@ -54,6 +69,9 @@ pub(super) struct Uname {
 #[serde(deny_unknown_fields)]
 pub(super) struct Adjtimex {
     pub(super) status: i32,
+    /// What the call itself answers: `TIME_OK` to `TIME_ERROR`.
+    #[serde(default)]
+    pub(super) state: i32,
     #[serde(default)]
     pub(super) offset_us: i64,
     pub(super) maxerror_us: i64,
@@ -168,6 +186,21 @@ impl Syscalls {
         }
     }
 
+    /// Why a file of a fixture cannot be read, if it cannot.
+    pub(super) fn refusal(&self, path: &str) -> Option<Os> {
+        let Self::Recorded(recorded) = self else {
+            return None;
+        };
+        recorded.refused.get(path).map(|refusal| match refusal {
+            Refusal::Eacces => Os::ACCESS,
+            Refusal::Eagain => Os::AGAIN,
+            Refusal::Einval => Os::INVAL,
+            Refusal::Eio => Os::IO,
+            Refusal::Enodata => Os::NODATA,
+            Refusal::Eopnotsupp => Os::OPNOTSUPP,
+        })
+    }
+
     /// Addresses in the kernel's order.
     pub(super) fn addresses(&self) -> Reading<Vec<Address>> {
         match self {
@@ -220,6 +253,7 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
     }
     Ok(Adjtimex {
         status: timex.status,
+        state,
         offset_us: match widened(timex.offset) {
             offset_ns if timex.status & libc::STA_NANO != 0 => offset_ns / 1000,
             offset_us => offset_us,

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 10] = [
+const KEYS: [(&str, &[&str]); 11] = [
     (
         "",
         &[
@@ -29,6 +29,8 @@ const KEYS: [(&str, &[&str]); 10] = [
             "eviction_pressure_transition_period",
             "max_pods",
             "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
         ],
     ),
     ("tls", &["ca_file", "cert_file", "key_file"]),
@@ -49,6 +51,7 @@ const KEYS: [(&str, &[&str]); 10] = [
     ("system_reserved", &RESERVABLE),
     ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
+    ("condition", &["type", "when", "for", "clear"]),
 ];
 
 const RESERVABLE: [&str; 4] = ["\"cpu\"", "\"memory\"", "\"ephemeral-storage\"", "\"pid\""];
@@ -69,16 +72,13 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let mut shown = Vec::new();
     let mut uncommented = String::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            table = name;
-        }
         let line = line
             .strip_prefix('#')
             .filter(|rest| !rest.starts_with(' '))
             .unwrap_or(line);
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+        }
         if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             shown.push((table, key));
         }
@@ -92,6 +92,11 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
     assert_eq!(parsed.node_name.as_deref(), Some("attic"));
     assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+    let rules = parsed.assess.rules.iter().map(|rule| &*rule.words);
+    assert_eq!(
+        rules.collect::<Vec<_>>(),
+        ["attic.temperature > 45 for 60s, clear attic.temperature < 40"]
+    );
     assert_eq!(parsed.assess.thresholds.soft.len(), 1);
     assert_eq!(parsed.assess.reserved.kube.len(), RESERVABLE.len());
 }
@@ -127,12 +132,35 @@ fn every_key_has_a_place_in_the_configuration() {
         thresholds,
         reserved,
         pods,
+        rules,
+        conditions,
     } = assess;
+    assert!(conditions.reports_out_of_disk && conditions.reports_network_unavailable);
     assert_eq!((pods.max, pods.per_core), (0, 0));
+    assert!(rules.is_empty());
     assert!(reserved.system.is_empty() && reserved.kube.is_empty());
-    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
+    assert_eq!(thresholds.transition_period, Duration::from_mins(5));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
+}
+
+#[test]
+fn what_is_not_reported_is_told_by_true_or_false() {
+    let parsed = Config::parse("agent.toml", "report_out_of_disk = false").unwrap();
+    let reports = parsed.assess.conditions;
+    assert!(!reports.reports_out_of_disk && reports.reports_network_unavailable);
+    for (text, expected) in [
+        (
+            "report_out_of_disk = \"no\"",
+            "agent.toml:1: report_out_of_disk: got \"no\", expected true or false",
+        ),
+        (
+            "fleet = \"home\"\nreport_network_unavailable = 0",
+            "agent.toml:2: report_network_unavailable: got 0, expected true or false",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
 }
 
 #[test]

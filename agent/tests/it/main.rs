@@ -9,7 +9,11 @@
 mod support;
 mod observe;
 mod assess;
+mod rules;
+mod conditions;
 mod run;
 mod config;
+mod pressure;
 mod kubelet;
+mod replay;
 mod cli;

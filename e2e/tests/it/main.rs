@@ -9,5 +9,6 @@ mod broker;
 mod input;
 mod failures;
 mod agent;
+mod rules;
 mod tls;
 mod pressure;

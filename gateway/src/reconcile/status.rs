@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nodling_protocol::condition::Words;
+use nodling_protocol::facts::CustomCondition;
 use nodling_protocol::{Bye, ConditionKind, Facts, Status};
 use serde_json::{Value, json};
 
@@ -19,8 +21,8 @@ use super::events::{News, Severity};
 use super::wanted;
 use crate::roster::Claim;
 use crate::seen::{
-    ConditionType, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest, facts_digest,
-    words_digest,
+    ConditionType, Extended, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest,
+    facts_digest, words_digest,
 };
 
 const SILENT_REASON: &str = "NodeSilent";
@@ -73,20 +75,20 @@ pub(super) fn conditions(
             if kind == ConditionKind::Ready {
                 return Some(ready(settings, claim, status));
             }
-            status.map(|status| known_condition(kind, status))
+            let words = |status| kind.words_of(status, beat.vitals.throttle);
+            status.map(|status| known_condition(kind, status, words(status)))
         })
         .collect();
     let at = conditions.len() - usize::from(!is_kubelets && !conditions.is_empty());
-    let custom = custom_names(facts).filter_map(|(index, name, rule)| {
+    let custom = custom_conditions(facts).filter_map(|(index, custom)| {
         let status = claim.custom()?.get(index)?;
-        Some(custom_condition(name, rule, status))
+        Some(custom_condition(custom, status))
     });
     conditions.splice(at..at, custom);
     conditions
 }
 
-fn known_condition(kind: ConditionKind, status: Status) -> Condition {
-    let words = kind.words(status);
+fn known_condition(kind: ConditionKind, status: Status, words: Words) -> Condition {
     Condition {
         kind: ConditionType::Known(kind),
         status,
@@ -110,51 +112,35 @@ fn ready(settings: &Settings, claim: &Claim, status: Option<Status>) -> Conditio
         Some(_) => Status::False,
         None => status.unwrap_or(Status::True),
     };
-    let mut ready = known_condition(ConditionKind::Ready, status);
+    let words = ConditionKind::Ready.words(status);
+    let mut ready = known_condition(ConditionKind::Ready, status, words);
     if let Some(why) = why {
         ready.message = why.into();
     }
     ready
 }
 
-fn custom_condition(name: &str, rule: &str, status: Status) -> Condition {
-    let reason = match status {
-        Status::True => name.to_owned(),
-        Status::False => format!("No{name}"),
-        Status::Unknown => "ReadingFailed".to_owned(),
-    };
+fn custom_condition(custom: &CustomCondition<'_>, status: Status) -> Condition {
+    let reason = custom.reason(status).to_string();
     Condition {
-        kind: ConditionType::Other(name.into()),
+        kind: ConditionType::Other(custom.name.into()),
         status,
         event: reason.clone().into(),
         reason: reason.into(),
-        message: rule.to_owned().into(),
+        message: custom.rule.to_owned().into(),
         keeps_heartbeat: false,
     }
 }
 
-/// Custom conditions that can be written: named like a condition, shadowing none, once each.
-pub(super) fn custom_names<'f>(
+/// Custom conditions that can be written, each once, with their positions.
+pub(super) fn custom_conditions<'f>(
     facts: &'f Facts<'_>,
-) -> impl Iterator<Item = (usize, &'f str, &'f str)> {
+) -> impl Iterator<Item = (usize, &'f CustomCondition<'f>)> {
     let conditions = &facts.conditions;
-    conditions
-        .iter()
-        .enumerate()
-        .filter(|(index, custom)| {
-            let is_first = conditions
-                .iter()
-                .position(|other| other.name == custom.name)
-                == Some(*index);
-            let is_other = matches!(ConditionType::parse(custom.name), ConditionType::Other(_));
-            let bytes = custom.name.as_bytes();
-            is_first
-                && is_other
-                && bytes.len() <= 63
-                && bytes.first().is_some_and(u8::is_ascii_uppercase)
-                && bytes.iter().all(u8::is_ascii_alphanumeric)
-        })
-        .map(|(index, custom)| (index, custom.name, custom.rule))
+    conditions.iter().enumerate().filter(|(index, custom)| {
+        let is_same = |other: &CustomCondition<'_>| other.name == custom.name;
+        CustomCondition::is_name(custom.name) && conditions.iter().position(is_same) == Some(*index)
+    })
 }
 
 /// Conditions that no kubelet and no controller writes.
@@ -174,15 +160,16 @@ pub(super) const KUBELETS: [ConditionKind; 4] = [
 fn is_ours(seen: &SeenCondition, facts: Option<&Facts<'_>>) -> bool {
     match &seen.kind {
         ConditionType::Known(kind) => {
-            let ours = [Status::True, Status::False, Status::Unknown].map(|status| {
-                let words = kind.words(status);
-                words_digest(words.reason, words.message)
-            });
-            ours.contains(&seen.words) || is_silent(seen)
+            let statuses = [Status::True, Status::False, Status::Unknown].into_iter();
+            let mut ours = statuses
+                .map(|status| kind.words(status))
+                .chain(kind.words_of_past());
+            let is_seen = |words: Words| words_digest(words.reason, words.message) == seen.words;
+            ours.any(is_seen) || is_silent(seen)
         }
-        ConditionType::Other(name) => {
-            facts.is_some_and(|facts| custom_names(facts).any(|(_, custom, _)| custom == &**name))
-        }
+        ConditionType::Other(name) => facts.is_some_and(|facts| {
+            custom_conditions(facts).any(|(_, custom)| custom.name == &**name)
+        }),
     }
 }
 
@@ -345,11 +332,20 @@ fn is_told(condition: &Condition, was_there: bool) -> bool {
 fn differs(seen: &SeenNode, status: &NodeStatus, phase: Phase, dropped: &[&str]) -> bool {
     seen.facts != facts_digest(status)
         || seen.phase != phase
+        || extended(seen, status).next().is_some()
         || !has_all(&seen.capacity, status.capacity.as_ref())
         || !has_all(&seen.allocatable, status.allocatable.as_ref())
         || dropped
             .iter()
             .any(|name| seen.capacity.has_key(name) || seen.allocatable.has_key(name))
+}
+
+/// Extended resources to be put right, but for those that the board itself has.
+fn extended<'s>(seen: &'s SeenNode, status: &'s NodeStatus) -> impl Iterator<Item = &'s Extended> {
+    let boards = status.capacity.as_ref();
+    let is_boards = move |name: &str| boards.is_some_and(|boards| boards.contains_key(name));
+    let extended = seen.extended.iter();
+    extended.filter(move |(name, _)| !is_boards(name))
 }
 
 fn has_all(seen: &Pairs, amounts: Option<&BTreeMap<String, Quantity>>) -> bool {
@@ -430,6 +426,10 @@ fn add_facts(
                 amounts.insert((*name).to_owned(), Value::Null);
             }
         }
+    }
+    if let Some(amounts) = allocatable.as_object_mut() {
+        let amount = |amount: &Option<Box<str>>| amount.as_deref().map_or(Value::Null, Value::from);
+        amounts.extend(extended(seen, status).map(|(name, of)| (name.to_string(), amount(of))));
     }
     let mut info = to_value(&status.node_info);
     if let Some(info) = info.as_object_mut() {

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use nodling_protocol::condition::ConditionKind as Kind;
+use nodling_protocol::units::Throttle;
 use nodling_protocol::{Bye, Status, Statuses, Will};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -596,6 +597,7 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
             .contains(&"node.kubernetes.io/unschedulable:NoSchedule".to_owned())
     );
     assert_eq!(node["status"]["capacity"]["example.com/dongle"], "1");
+    assert_eq!(node["status"]["allocatable"]["example.com/dongle"], "1");
     assert_eq!(
         world.kubernetes.condition("attic", "KernelDeadlock"),
         foreign
@@ -618,6 +620,42 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
         world.count(|action| matches!(action, Action::Down { .. })),
         1
     );
+}
+
+#[test]
+fn an_extended_resource_is_allocatable_while_it_is_capacity() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    world.live(&mut board, secs(60));
+    let allocatable =
+        |world: &World| world.kubernetes.nodes["attic"]["status"]["allocatable"].clone();
+    let before = allocatable(&world);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]["example.com/dongle"] = json!("2");
+        // Not an extended one: whoever writes it looks after it.
+        node["status"]["allocatable"]["attachable-volumes-x"] = json!("9");
+    });
+    world.live(&mut board, secs(20));
+    let mut expected = before.clone();
+    expected["example.com/dongle"] = json!("2");
+    expected["attachable-volumes-x"] = json!("9");
+    assert_eq!(allocatable(&world), expected);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]
+            .as_object_mut()
+            .unwrap()
+            .remove("example.com/dongle");
+    });
+    world.live(&mut board, secs(20));
+    expected
+        .as_object_mut()
+        .unwrap()
+        .remove("example.com/dongle");
+    assert_eq!(allocatable(&world), expected);
+    let writes = |world: &World| world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    let settled = writes(&world);
+    world.live(&mut board, secs(60));
+    assert_eq!(writes(&world), settled);
 }
 
 #[test]
@@ -860,6 +898,26 @@ fn a_transition_keeps_kubelets_times_and_is_told_once() {
 }
 
 #[test]
+fn a_supply_that_was_low_is_told_in_the_message_and_is_no_transition() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let before = world.kubernetes.condition("attic", "UnderVoltage");
+    board.vitals.throttle = Some(Throttle(Throttle::UNDER_VOLTAGE << 4));
+    world.live(&mut board, secs(30));
+    let after = world.kubernetes.condition("attic", "UnderVoltage");
+    let message = after["message"].as_str().unwrap();
+    assert!(message.ends_with("it was below since boot"), "{message}");
+    for same in ["status", "reason", "lastTransitionTime"] {
+        assert_eq!(after[same], before[same]);
+    }
+    assert_eq!(world.kubernetes.told("VoltageNormal"), []);
+    // The words are ours still.
+    world.pass(secs(41));
+    let silent = world.kubernetes.condition("attic", "UnderVoltage");
+    assert_eq!(silent["reason"], "NodeSilent");
+}
+
+#[test]
 fn a_repeated_event_is_counted_and_not_added() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);
@@ -910,6 +968,77 @@ fn custom_conditions_are_read_only_under_their_facts() {
     board.customs = vec![];
     world.facts(&mut board);
     assert_eq!(world.kubernetes.condition("attic", "DoorOpen"), Value::Null);
+}
+
+#[test]
+fn an_earlier_sessions_statuses_are_not_read_under_later_names() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.customs = vec![("DoorOpen", "door > 0"), ("Hot", "attic > 45")];
+    board.custom.set(0, Some(Status::True));
+    board.custom.set(1, Some(Status::False));
+    world.join(&mut board);
+    // Its owner turns the rules round and starts the agent again: bits mean something else now.
+    board.reopen();
+    board.customs.reverse();
+    world.pass(secs(5));
+    world.facts(&mut board);
+    world.pass(secs(5));
+    let status = |world: &World, kind| world.kubernetes.condition("attic", kind)["status"].clone();
+    assert_eq!(
+        (status(&world, "DoorOpen"), status(&world, "Hot")),
+        (json!("True"), json!("False"))
+    );
+    // The same bits under the new names are news.
+    world.beat(&mut board);
+    world.pass(secs(1));
+    assert_eq!(
+        (status(&world, "DoorOpen"), status(&world, "Hot")),
+        (json!("False"), json!("True"))
+    );
+}
+
+#[test]
+fn custom_conditions_are_told_when_they_turn() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.customs = vec![("Hot", "attic.temperature > 45 for 60s")];
+    board.custom.set(0, Some(Status::False));
+    world.join(&mut board);
+    let words = |world: &World| {
+        let hot = world.kubernetes.condition("attic", "Hot");
+        assert_eq!(hot["message"], "attic.temperature > 45 for 60s");
+        format!("{}/{}", hot["status"], hot["reason"]).replace('"', "")
+    };
+    assert_eq!(words(&world), "False/NoHot");
+    assert_eq!(
+        world.kubernetes.told("NoHot"),
+        [],
+        "all was well from the beginning"
+    );
+    for (status, reason, kind) in [
+        (Status::True, "Hot", "Warning"),
+        (Status::Unknown, "ReadingFailed", "Warning"),
+        (Status::False, "NoHot", "Normal"),
+    ] {
+        board.custom.set(0, Some(status));
+        world.pass(secs(10));
+        world.beat(&mut board);
+        world.pass(secs(1));
+        assert_eq!(words(&world), format!("{status}/{reason}"));
+        let message = format!("Node attic status is now: {reason}");
+        assert_eq!(world.kubernetes.told(reason), [(message, 1)]);
+        let events = world.kubernetes.events.values();
+        let kinds: Vec<_> = events
+            .filter(|event| event["reason"] == reason)
+            .map(|event| event["type"].clone())
+            .collect();
+        assert_eq!(kinds, [json!(kind)]);
+    }
+    // One that cannot be judged any more goes.
+    board.custom.set(0, None);
+    world.pass(secs(10));
+    world.beat(&mut board);
+    world.pass(secs(1));
+    assert_eq!(world.kubernetes.condition("attic", "Hot"), Value::Null);
 }
 
 #[test]
