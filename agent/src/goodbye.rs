@@ -1,4 +1,5 @@
-//! The end of a session: a goodbye, if there is somebody to say it to, and what became of it.
+//! The end of a session: a goodbye, if there is somebody to say it to, and what became of it; and
+//! the other ways in which the loop ends.
 //!
 //! Never waits for longer than it is told to: systemd and people wait for the end.
 
@@ -7,6 +8,41 @@ use std::time::Duration;
 use crate::parts::Ports;
 use crate::publish::Notice;
 use crate::publish::trouble::Trouble;
+
+/// What `leave` may take to reach a broker.
+pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+
+/// Why the loop ended otherwise than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The session's task is gone, which only a bug explains.
+    #[error("the broker session ended by itself")]
+    SessionEnded,
+    /// `leave` found no broker.
+    #[error("no connection to {broker}")]
+    NotConnected {
+        /// Host and port.
+        broker: String,
+        /// Why.
+        #[source]
+        trouble: Trouble,
+    },
+    /// `leave` was heard by nobody.
+    #[error("{broker} did not pass the goodbye on")]
+    Unheard {
+        /// Host and port.
+        broker: String,
+        /// Why.
+        #[source]
+        trouble: Trouble,
+    },
+    /// `leave` was not answered.
+    #[error("{broker} did not answer within {} s", LEAVE_WITHIN.as_secs())]
+    NoAnswer {
+        /// Host and port.
+        broker: String,
+    },
+}
 
 /// What became of a goodbye.
 #[derive(Debug)]

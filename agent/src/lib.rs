@@ -26,5 +26,6 @@ pub mod instance;
 pub mod alarm;
 pub mod parts;
 mod agenda;
-mod goodbye;
+mod onset;
+pub mod goodbye;
 pub mod run;

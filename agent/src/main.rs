@@ -16,6 +16,7 @@ use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::runtime::{Asker, Runtime};
+use nodling_agent::observe::trigger::Resource;
 use nodling_agent::observe::{Detail, Observation, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
@@ -208,10 +209,12 @@ async fn live(
     let (asker, runtime) = asker(arguments, &config)?;
     let mut observer = observer(arguments, &config)?.with_runtime(runtime);
     let is_leaving = arguments.command == Command::Leave;
-    let observation = if is_leaving {
-        observer.observe(Detail::Dropped)
+    let (observation, stalls) = if is_leaving {
+        (observer.observe(Detail::Dropped), mpsc::channel(1).1)
     } else {
-        first_look(&config, &mut observer)?
+        // First of all: a privilege that this needs is given back at once.
+        let stalls = watch_stalls(&observer);
+        (first_look(&config, &mut observer)?, stalls)
     };
     let node = config.node_name(&observation.fixed.host.hostname)?;
     let instance = identity(&config.state_dir(&environment));
@@ -220,14 +223,7 @@ async fn live(
         tls,
         Fleet::parse(&config.fleet)?,
         NodeName::parse(&node)?,
-        u16::from_be_bytes(
-            instance
-                .0
-                .to_be_bytes()
-                .first_chunk()
-                .copied()
-                .unwrap_or_default(),
-        ),
+        instance_tail(instance),
     );
     let [number, ..] = random().to_le_bytes();
     let parts = Parts {
@@ -253,6 +249,7 @@ async fn live(
         alarm: Alarm::new(),
         outbox,
         notices,
+        stalls,
         signals,
     };
     // A task of its own: what wakes the runtime's first future costs a system call each time.
@@ -277,6 +274,12 @@ fn identity(state_dir: &Path) -> Instance {
     })
 }
 
+/// What tells two claimants of one name apart at the broker.
+fn instance_tail(instance: Instance) -> u16 {
+    let bytes = instance.0.to_be_bytes();
+    u16::from_be_bytes(bytes.first_chunk().copied().unwrap_or_default())
+}
+
 fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
     for (kind, meaning) in [
         (SignalKind::terminate(), Signal::Stop),
@@ -290,6 +293,22 @@ fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Tells the loop of every stall that the kernel reports.
+fn watch_stalls(observer: &Observer) -> mpsc::Receiver<Resource> {
+    let (report, stalls) = mpsc::channel(2);
+    for trigger in observer.arm_triggers() {
+        let report = report.clone();
+        tokio::spawn(async move {
+            while trigger.stalled().await.is_some() {
+                if report.send(trigger.resource()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    stalls
 }
 
 fn random() -> u64 {

@@ -8,6 +8,7 @@ use crate::alarm::Alarm;
 use crate::assess::State;
 use crate::encode::Encoder;
 use crate::observe::Observer;
+use crate::observe::trigger::Resource;
 use crate::publish::{Notice, Outbox};
 use crate::registration::Registration;
 
@@ -41,6 +42,8 @@ pub struct Ports {
     pub outbox: watch::Sender<Outbox>,
     /// What the session tells.
     pub notices: mpsc::Receiver<Notice>,
+    /// What the kernel reports tasks to wait for.
+    pub stalls: mpsc::Receiver<Resource>,
     /// What the system tells.
     pub signals: mpsc::Receiver<Signal>,
 }

@@ -14,8 +14,10 @@ use crate::agenda::{Agenda, after, phase};
 use crate::assess::stalls::pressure_hint;
 use crate::assess::{Assessment, assess};
 use crate::encode::{Identity, facts};
-use crate::goodbye::{self, Goodbye};
+use crate::goodbye::{self, Goodbye, LEAVE_WITHIN, RunError};
+use crate::observe::trigger::Resource;
 use crate::observe::{Detail, Observation};
+use crate::onset::{Change, Due, Stalls};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
@@ -41,47 +43,14 @@ const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// What a goodbye may take; systemd and people wait for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
-/// What `leave` may take to reach a broker.
-const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// Every cause of work.
 #[derive(Debug)]
 enum Input {
     Due,
     Notice(Notice),
+    Pressure(Resource),
     Signal(Signal),
-}
-
-/// Why the loop ended otherwise than by a signal.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The session's task is gone, which only a bug explains.
-    #[error("the broker session ended by itself")]
-    SessionEnded,
-    /// `leave` found no broker.
-    #[error("no connection to {broker}")]
-    NotConnected {
-        /// Host and port.
-        broker: String,
-        /// Why.
-        #[source]
-        trouble: Trouble,
-    },
-    /// `leave` was heard by nobody.
-    #[error("{broker} did not pass the goodbye on")]
-    Unheard {
-        /// Host and port.
-        broker: String,
-        /// Why.
-        #[source]
-        trouble: Trouble,
-    },
-    /// `leave` was not answered.
-    #[error("{broker} did not answer within {} s", LEAVE_WITHIN.as_secs())]
-    NoAnswer {
-        /// Host and port.
-        broker: String,
-    },
 }
 
 /// Counts of what was not obeyed.
@@ -98,6 +67,7 @@ pub struct Agent {
     parts: Parts,
     agenda: Agenda,
     latest: (Observation, Assessment),
+    stalls: Stalls,
     /// Of the present connection; `None` while there is none.
     will_hash: Option<WillHash>,
     connected_at: Option<Instant>,
@@ -131,6 +101,7 @@ impl Agent {
             },
             parts,
             latest,
+            stalls: Stalls::default(),
             will_hash: None,
             connected_at: None,
             trouble: None,
@@ -154,12 +125,19 @@ impl Agent {
                     Some(notice) => Input::Notice(notice),
                     None => return Err(RunError::SessionEnded),
                 },
+                Some(resource) = ports.stalls.recv() => Input::Pressure(resource),
                 Some(signal) = ports.signals.recv() => Input::Signal(signal),
             };
             let now = Instant::now();
             match input {
                 Input::Due => self.due(now, &ports.outbox),
                 Input::Notice(notice) => self.take(notice, now, &ports.outbox),
+                Input::Pressure(resource) => {
+                    debug!(?resource, "the kernel reports a stall");
+                    if let Some(at) = self.stalls.report(resource, now) {
+                        self.agenda.observe = self.agenda.observe.min(at);
+                    }
+                }
                 Input::Signal(Signal::Refresh) => {
                     self.parts.observer.refresh();
                     self.agenda.observe = now;
@@ -241,20 +219,18 @@ impl Agent {
 
     fn tick(&mut self, now: Instant, outbox: &watch::Sender<Outbox>) {
         let interval = self.interval();
-        let is_beat_due = self.agenda.beat <= now;
-        if is_beat_due {
-            self.agenda.beat = after(self.agenda.beat, interval, now);
-        }
         let observe_every = interval.min(OBSERVE_EVERY_MAX);
-        self.agenda.observe = if is_beat_due {
+        let due = if self.agenda.beat <= now {
+            self.agenda.beat = after(self.agenda.beat, interval, now);
             // Together with the beats wherever both are due: files are read once.
-            now + observe_every
+            self.agenda.observe = now + observe_every;
+            Due::Beat
         } else {
-            after(self.agenda.observe, observe_every, now)
+            self.agenda.observe = after(self.agenda.observe, observe_every, now);
+            Due::Look
         };
-        let before = self.latest.1.statuses();
-        self.latest = observe(&mut self.parts, Detail::Dropped);
-        let has_changed = telemetry::log_transitions(before, &self.latest.1);
+        let change = self.look(now);
+        let is_told = self.stalls.look(now, due, change);
         if self.will_hash.is_none() {
             return;
         }
@@ -262,8 +238,19 @@ impl Agent {
         if self.has_news() {
             self.send_facts(now, Slot::Facts, outbox);
         }
-        if is_beat_due || has_changed {
+        if is_told {
             self.send_heartbeat(outbox);
+        }
+    }
+
+    fn look(&mut self, now: Instant) -> Change {
+        let before = self.latest.1.statuses();
+        self.latest = observe(&mut self.parts, Detail::Dropped);
+        self.stalls.raise(now, &mut self.latest.1.vitals);
+        if telemetry::log_transitions(before, &self.latest.1) {
+            Change::Some
+        } else {
+            Change::None
         }
     }
 
@@ -347,9 +334,7 @@ impl Agent {
         (self.interval_asked, self.detail_every) = (None, None);
         self.agenda.detail = None;
         self.apply_interval(now, outbox);
-        let before = self.latest.1.statuses();
-        self.latest = observe(&mut self.parts, Detail::Dropped);
-        telemetry::log_transitions(before, &self.latest.1);
+        self.look(now);
         self.has_news();
         let early = Duration::from_millis((self.parts.random)() % SESSION_JITTER_MS);
         self.agenda.hello = Some(now + SESSION_MAX.saturating_sub(early));

@@ -199,7 +199,47 @@ impl Lab {
         self.agent_configured(name, state, "", arguments)
     }
 
-    /// The same with further lines of configuration.
+    /// Starts an agent by way of another program, with further lines of configuration.
+    pub fn agent_under(
+        &self,
+        wrapper: &[&str],
+        name: &str,
+        lines: &str,
+        arguments: &[&str],
+    ) -> Result<Agent> {
+        let mut command: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();
+        command.extend(self.agent_command(name, name, lines, arguments)?);
+        self.start_agent(name, name, command)
+    }
+
+    /// Starts an agent with mounts of its own, which end with it; the script makes them, and
+    /// finds the lab's directory in `$0`.
+    pub fn agent_among(
+        &self,
+        mounts: &str,
+        name: &str,
+        lines: &str,
+        arguments: &[&str],
+    ) -> Result<Agent> {
+        let is_root = rustix::process::getuid().is_root();
+        let namespaces = if is_root { "-m" } else { "-rm" };
+        let script = format!("set -e\n{mounts}\nexec \"$@\"");
+        let dir = self.path().display().to_string();
+        let wrapper = ["unshare", namespaces, "sh", "-c", &script, &dir];
+        self.agent_under(&wrapper, name, lines, arguments)
+    }
+
+    fn start_agent(&self, name: &str, state: &str, mut command: Vec<String>) -> Result<Agent> {
+        let program = command.remove(0);
+        let log = format!("agent-{state}");
+        let process = Process::start(&log, program, &command, &[], self.path())?;
+        Ok(Agent {
+            process,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Starts an agent with further lines of configuration.
     pub fn agent_configured(
         &self,
         name: &str,
@@ -207,6 +247,17 @@ impl Lab {
         lines: &str,
         arguments: &[&str],
     ) -> Result<Agent> {
+        let command = self.agent_command(name, state, lines, arguments)?;
+        self.start_agent(name, state, command)
+    }
+
+    fn agent_command(
+        &self,
+        name: &str,
+        state: &str,
+        lines: &str,
+        arguments: &[&str],
+    ) -> Result<Vec<String>> {
         let configuration = self.path().join(format!("agent-{state}.toml"));
         let state_dir = self.path().join(format!("state-{state}"));
         let fleet = self.fleet();
@@ -216,6 +267,7 @@ impl Lab {
         );
         std::fs::write(&configuration, text)?;
         let mut all: Vec<String> = vec![
+            program("nodling-agent")?.display().to_string(),
             "run".to_owned(),
             "--config".to_owned(),
             configuration.display().to_string(),
@@ -229,12 +281,7 @@ impl Lab {
             all.extend(["--interval".to_owned(), "1s".to_owned()]);
         }
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        let log = format!("agent-{state}");
-        let process = Process::start(&log, program("nodling-agent")?, &all, &[], self.path())?;
-        Ok(Agent {
-            process,
-            name: name.to_owned(),
-        })
+        Ok(all)
     }
 
     /// The gateway's fleet.

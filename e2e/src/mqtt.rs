@@ -72,6 +72,11 @@ impl Mqtt {
             .await?)
     }
 
+    /// Drops the messages that have come so far.
+    pub fn forget(&mut self) {
+        while self.inbox.try_recv().is_ok() {}
+    }
+
     /// The next message: topic and payload.
     pub async fn next(&mut self, limit: Duration) -> Result<(String, Vec<u8>)> {
         let publish = tokio::time::timeout(limit, self.inbox.recv()).await?;

@@ -19,11 +19,13 @@ pub mod memory;
 pub mod ext4;
 pub mod emmc;
 pub mod disk;
+mod ask;
 mod mount;
 pub mod route;
 pub mod fstab;
 pub mod network;
 pub mod pressure;
+pub mod trigger;
 pub mod thermal;
 pub mod frequency;
 pub mod power;
@@ -61,6 +63,14 @@ pub enum ReadError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A server, or a program that plays one, owes an answer.
+    #[error("{path}: not answering for {for_s} s")]
+    Unanswered {
+        /// The mount point.
+        path: Box<str>,
+        /// How long it has been asked.
+        for_s: u64,
+    },
     /// The file is longer than any that a kernel writes there.
     #[error("{path}: longer than {bytes_max} bytes")]
     TooLong {
@@ -79,8 +89,7 @@ pub struct Errno(pub i32);
 /// The part of the configuration that says what is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// Mount points watched although no block device is behind them, for example `/data` on NFS;
-    /// a server that does not answer then delays the heartbeat.
+    /// Mount points watched although no block device is behind them, for example `/data` on NFS.
     pub filesystems: Vec<String>,
     /// Where the container runtime listens; without it the usual sockets are tried.
     pub container_runtime_endpoint: Option<runtime::Endpoint>,
@@ -299,6 +308,11 @@ impl Observer {
         self.links = None;
         self.runtime.refresh();
         self.storage = None;
+    }
+
+    /// Asks the kernel to report stalls from now on; called once, within a runtime.
+    pub fn arm_triggers(&self) -> Vec<trigger::Trigger> {
+        trigger::arm(&self.root)
     }
 
     /// Whether the system is going down, to tell a shutdown from a restart of this program.

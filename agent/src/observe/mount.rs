@@ -1,9 +1,11 @@
 //! Reads `/proc/self/mountinfo`, and statvfs(2) of the filesystems on devices
 //! (Documentation/filesystems/proc.rst, section 3.5).
 //!
-//! Never asks a network filesystem, nor what is mounted below one: a server that is gone would
-//! stop the heartbeat.
+//! Asks no network filesystem, nor what is mounted below one, unless the configuration names it;
+//! and then, as with every filesystem that a program serves, where no server can stop the
+//! heartbeat (`ask`).
 
+use super::ask::Readers;
 use super::disk::{Filesystem, IMAGE_KINDS, Usage};
 use super::ext4::Device;
 use super::root::Root;
@@ -43,6 +45,7 @@ pub(super) struct Mounts {
     read_ms: u64,
     /// Without their usage; `None` before the first reading and after one that failed.
     filesystems: Option<Vec<Filesystem>>,
+    readers: Readers,
 }
 
 impl Mounts {
@@ -68,15 +71,11 @@ impl Mounts {
             self.filesystems = read_table(root, config, paths)?;
             self.read_ms = now_ms;
         }
-        let with_usage = |filesystem: &Filesystem| Filesystem {
-            usage: match &*filesystem.mount_point {
-                "/" => root_usage.clone(),
-                mount_point => usage(root, mount_point),
-            },
-            ..filesystem.clone()
-        };
-        let filesystems = self.filesystems.as_ref();
-        Ok(filesystems.map(|filesystems| filesystems.iter().map(with_usage).collect()))
+        let mut filesystems = self.filesystems.clone();
+        if let Some(filesystems) = &mut filesystems {
+            fill_in(filesystems, root, config, root_usage, &mut self.readers);
+        }
+        Ok(filesystems)
     }
 }
 
@@ -92,12 +91,45 @@ fn read_table(root: &mut Root, config: &Config, paths: &[&str]) -> Reading<Vec<F
     table
 }
 
+fn fill_in(
+    filesystems: &mut [Filesystem],
+    root: &Root,
+    config: &Config,
+    root_usage: &Reading<Usage>,
+    readers: &mut Readers,
+) {
+    // A fixture answers by itself, and at once.
+    let is_live = root.live_directory().is_some();
+    let is_asked = |filesystem: &Filesystem| is_live && may_hang(filesystem, config);
+    let asked = filesystems.iter().filter(|one| is_asked(one));
+    readers.ask(root, asked.map(|filesystem| &*filesystem.mount_point));
+    for filesystem in filesystems {
+        let mount_point = &*filesystem.mount_point;
+        filesystem.usage = if mount_point == "/" {
+            root_usage.clone()
+        } else if is_asked(filesystem) {
+            checked(readers.answer(root, mount_point), mount_point)
+        } else {
+            usage(root, mount_point)
+        };
+    }
+}
+
+/// Whether a server or a program answers, or may: what is asked for can be anything. A filesystem
+/// on a device answers from memory; nothing runs on without the root's, which is asked all the same.
+fn may_hang(filesystem: &Filesystem, config: &Config) -> bool {
+    let is_named = |mount_point: &str| config.filesystems.iter().any(|name| name == mount_point);
+    let mount_point = &*filesystem.mount_point;
+    mount_point != "/" && (is_named(mount_point) || filesystem.kind.starts_with("fuse"))
+}
+
 fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
-    let answer = root.statvfs(mount_point)?;
-    answer
-        .map(|answer| in_bytes(&answer))
-        .transpose()
-        .map_err(|flaw| flaw.at(mount_point))
+    checked(root.statvfs(mount_point), mount_point)
+}
+
+fn checked(answer: Reading<Statvfs>, mount_point: &str) -> Reading<Usage> {
+    let usage = answer?.map(|answer| in_bytes(&answer)).transpose();
+    usage.map_err(|flaw| flaw.at(mount_point))
 }
 
 /// Refuses what cannot be: a size of nothing, or more free than there is.
@@ -198,8 +230,12 @@ impl Mount<'_> {
 
     /// Whether it is a filesystem of its own on a device, or asked for.
     fn is_wanted(&self, config: &Config, network_points: &[Box<str>]) -> bool {
-        if *self.mount_point == *"/" || config.filesystems.contains(&self.mount_point.to_string()) {
+        if *self.mount_point == *"/" {
             return true;
+        }
+        if config.filesystems.contains(&self.mount_point.to_string()) {
+            // A place where something will be mounted has no size.
+            return self.kind != "autofs";
         }
         // Looking one up beneath a server that is gone would wait for the server.
         let is_beneath_network = network_points.iter().any(|point| {
@@ -331,6 +367,33 @@ mod tests {
             mount_points(PI, &config),
             ["/", "/boot/firmware", "/mnt/nas", "/mnt/my disk"]
         );
+    }
+
+    #[test]
+    fn what_a_server_or_a_program_answers_for_is_asked_on_a_thread() {
+        let text = "22 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n\
+            30 22 0:30 / /mnt/auto rw - autofs systemd-1 rw,fd=40\n\
+            31 22 179:1 / /boot rw - vfat /dev/mmcblk0p1 rw\n\
+            32 22 8:1 / /mnt/ntfs rw - fuseblk /dev/sda1 rw\n\
+            33 22 0:40 / /mnt/nas rw - nfs4 nas:/export rw,hard\n\
+            34 22 0:41 / /mnt/far rw - fuse.sshfs far:/ rw\n";
+        let config = Config {
+            filesystems: ["/", "/mnt/auto", "/mnt/nas"].map(str::to_owned).to_vec(),
+            ..Config::default()
+        };
+        let found = parse_mounts(text.as_bytes(), &config).unwrap();
+        let hanging = |filesystem: &Filesystem| may_hang(filesystem, &config);
+        let found: Vec<_> = found
+            .iter()
+            .map(|filesystem| (&*filesystem.mount_point, hanging(filesystem)))
+            .collect();
+        let expected = [
+            ("/", false),
+            ("/boot", false),
+            ("/mnt/ntfs", true),
+            ("/mnt/nas", true),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

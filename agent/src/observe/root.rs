@@ -9,11 +9,12 @@
 //! another may have taken its name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::buffer::{SpareCapacity, spare_capacity};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags, StatVfs};
 use rustix::io::Errno as Os;
 
 use super::mailbox;
@@ -63,12 +64,20 @@ struct Open {
 /// Where kernel files are looked up and system calls are made.
 #[derive(Debug)]
 pub struct Root {
-    directory: OwnedFd,
+    directory: Arc<Directory>,
     prefix: PathBuf,
     syscalls: Syscalls,
     buffer: Vec<u8>,
     pace: Pace,
     open: Vec<Open>,
+}
+
+/// The directory at a root's top, which other threads may hold too.
+#[derive(Debug)]
+pub(super) struct Directory {
+    file: OwnedFd,
+    /// Whether it is the machine itself, as seen by everybody on it.
+    is_whole_machine: bool,
 }
 
 /// Why a root cannot be used at all.
@@ -112,7 +121,10 @@ impl Root {
             }
         };
         let mut root = Self {
-            directory,
+            directory: Arc::new(Directory {
+                file: directory,
+                is_whole_machine: prefix == Path::new("/"),
+            }),
             prefix,
             syscalls: Syscalls::Live,
             buffer: Vec::new(),
@@ -141,7 +153,15 @@ impl Root {
 
     /// Whether this is the machine itself, as seen by everybody on it.
     pub(super) fn is_whole_machine(&self) -> bool {
-        self.prefix == Path::new("/")
+        self.directory.is_whole_machine
+    }
+
+    /// The directory for a thread that asks by itself; a fixture has answers, not a directory.
+    pub(super) fn live_directory(&self) -> Option<Arc<Directory>> {
+        match self.syscalls {
+            Syscalls::Live => Some(Arc::clone(&self.directory)),
+            Syscalls::Recorded(_) => None,
+        }
     }
 
     /// Reads a file and parses it; `path` has no leading slash.
@@ -206,10 +226,7 @@ impl Root {
     /// Asks how full the filesystem at a mount point of the machine is.
     pub(super) fn statvfs(&self, mount_point: &str) -> Reading<Statvfs> {
         self.syscalls
-            .statvfs(mount_point, || match mount_point.trim_start_matches('/') {
-                "" => rustix::fs::fstatvfs(&self.directory),
-                path => rustix::fs::fstatvfs(self.open_at(path, OFlags::PATH)?),
-            })
+            .statvfs(mount_point, || self.directory.statvfs(mount_point))
     }
 
     /// Asks the Raspberry Pi's firmware for its throttle bits; a fixture has none to ask.
@@ -308,17 +325,36 @@ impl Root {
     }
 
     fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Os> {
+        self.directory.open_at(path, flags)
+    }
+}
+
+impl Directory {
+    /// Asks the kernel, which may have to ask a server, how full a filesystem is.
+    pub(super) fn statvfs(&self, mount_point: &str) -> Result<StatVfs, Os> {
+        match mount_point.trim_start_matches('/') {
+            "" => rustix::fs::fstatvfs(&self.file),
+            path => rustix::fs::fstatvfs(self.open_at(path, OFlags::PATH)?),
+        }
+    }
+
+    /// Opens a file to write to it, which only pressure triggers need.
+    pub(super) fn open_to_write(&self, path: &str) -> Result<OwnedFd, Os> {
+        self.open_at(path, OFlags::RDWR | OFlags::NONBLOCK)
+    }
+
+    fn open_at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Os> {
         let flags = flags | OFlags::CLOEXEC;
-        if !self.is_whole_machine() {
+        if !self.is_whole_machine {
             // Keeps absolute links, such as /proc/device-tree, inside the root.
             let resolve = ResolveFlags::IN_ROOT;
-            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
+            match rustix::fs::openat2(&self.file, path, flags, Mode::empty(), resolve) {
                 // Before Linux 5.6, or under a filter that does not know the call.
                 Err(Os::NOSYS | Os::PERM) => {}
                 result => return result,
             }
         }
-        rustix::fs::openat(&self.directory, path, flags, Mode::empty())
+        rustix::fs::openat(&self.file, path, flags, Mode::empty())
     }
 }
 

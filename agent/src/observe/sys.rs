@@ -173,24 +173,16 @@ impl Syscalls {
         }
     }
 
-    /// How full the filesystem at a mount point is; `open` is called on the machine only.
+    /// How full the filesystem at a mount point is; `ask` is called on the machine only.
     pub(super) fn statvfs(
         &self,
         mount_point: &str,
         ask: impl FnOnce() -> Result<StatVfs, Os>,
     ) -> Reading<Statvfs> {
-        let Self::Recorded(recorded) = self else {
-            let answer = ask().map(|answer| Statvfs {
-                fragment_bytes: answer.f_frsize,
-                blocks: answer.f_blocks,
-                blocks_free: answer.f_bfree,
-                blocks_available: answer.f_bavail,
-                inodes: answer.f_files,
-                inodes_free: answer.f_ffree,
-            });
-            return present(answer, mount_point);
-        };
-        Ok(recorded.statvfs.get(mount_point).copied())
+        match self {
+            Self::Live => present(ask().map(Statvfs::from), mount_point),
+            Self::Recorded(recorded) => Ok(recorded.statvfs.get(mount_point).copied()),
+        }
     }
 
     /// Why a file of a fixture cannot be read, if it cannot.
@@ -219,6 +211,19 @@ impl Syscalls {
                     .map(RecordedAddress::to_address)
                     .collect(),
             )),
+        }
+    }
+}
+
+impl From<StatVfs> for Statvfs {
+    fn from(answer: StatVfs) -> Self {
+        Self {
+            fragment_bytes: answer.f_frsize,
+            blocks: answer.f_blocks,
+            blocks_free: answer.f_bfree,
+            blocks_available: answer.f_bavail,
+            inodes: answer.f_files,
+            inodes_free: answer.f_ffree,
         }
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use nodling_agent::alarm::Alarm;
 use nodling_agent::assess::State;
 use nodling_agent::encode::Encoder;
+use nodling_agent::goodbye::RunError;
 use nodling_agent::observe::root::Root;
+use nodling_agent::observe::trigger::Resource;
 use nodling_agent::observe::{Config, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::trouble::Trouble;
 use nodling_agent::publish::{Notice, Outbox, Sent};
 use nodling_agent::registration::Registration;
-use nodling_agent::run::{Agent, RunError};
+use nodling_agent::run::Agent;
 use nodling_protocol::frame::{Message, Position, encode_announce, encode_clear};
 use nodling_protocol::{
     Announce, Bye, Down, Facts, Frame, Heartbeat, Instance, Kind, Status, WillHash,
@@ -62,6 +64,7 @@ impl Said {
 struct Double {
     outbox: watch::Receiver<Outbox>,
     notices: mpsc::Sender<Notice>,
+    stalls: mpsc::Sender<Resource>,
     signals: mpsc::Sender<Signal>,
     sent: Sent,
     agent: JoinHandle<Result<(), RunError>>,
@@ -76,6 +79,7 @@ impl Double {
     fn start_on(board: &Path, state: State, interval: Duration) -> Self {
         let (outbox, outbox_out) = watch::channel(Outbox::new(interval));
         let (notices_in, notices) = mpsc::channel(8);
+        let (stalls_in, stalls) = mpsc::channel(2);
         let (signals_in, signals) = mpsc::channel(2);
         let root = Root::open(board).unwrap();
         let agent = Agent::start(Parts {
@@ -91,6 +95,7 @@ impl Double {
         Self {
             outbox: outbox_out,
             notices: notices_in,
+            stalls: stalls_in,
             signals: signals_in,
             sent: Sent::default(),
             agent: tokio::spawn(agent.run(Ports {
@@ -98,6 +103,7 @@ impl Double {
                 alarm: Alarm::default(),
                 outbox,
                 notices,
+                stalls,
                 signals,
             })),
         }
@@ -415,6 +421,52 @@ async fn a_session_lives_no_longer_than_twelve_hours() {
             assert!(said.at - opened > secs(10 * 3600));
             return;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_is_told_at_once_and_then_no_more_while_it_lasts() {
+    let mut double = Double::start(secs(3600));
+    double.open().await;
+    for resource in [Resource::Cpu, Resource::Io, Resource::Memory] {
+        // Facts that were due anyway, and the restraint after the last one.
+        assert!(double.is_silent_for(secs(2)).await);
+        let began = Instant::now();
+        double.stalls.send(resource).await.unwrap();
+        let beat = double.next().await;
+        assert_eq!((beat.kind, beat.at), (Kind::Heartbeat, began));
+        for _ in 0..60 {
+            double.stalls.send(resource).await.unwrap();
+            assert!(double.is_silent_for(secs(1)).await);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalls_of_two_resources_are_told_a_second_apart() {
+    let mut double = Double::start(secs(3600));
+    double.open().await;
+    let began = Instant::now();
+    double.stalls.send(Resource::Memory).await.unwrap();
+    assert_eq!(double.next().await.at, began);
+    for _ in 0..50 {
+        double.stalls.send(Resource::Io).await.unwrap();
+        double.stalls.send(Resource::Cpu).await.unwrap();
+    }
+    let beat = double.next().await;
+    assert_eq!((beat.kind, beat.at), (Kind::Heartbeat, began + secs(1)));
+    assert!(double.is_silent_for(secs(30)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beats_stay_in_step_whatever_stalls() {
+    let mut double = Double::start(secs(10));
+    double.open().await;
+    let first = double.next().await;
+    double.stalls.send(Resource::Cpu).await.unwrap();
+    assert_eq!(double.next().await.at, first.at);
+    for count in 1..5 {
+        assert_eq!(double.next().await.at, first.at + secs(10) * count);
     }
 }
 

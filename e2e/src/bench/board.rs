@@ -40,6 +40,11 @@ impl Listener {
         Ok(Self(mqtt))
     }
 
+    /// Drops what has come so far.
+    pub(super) fn forget(&mut self) {
+        self.0.forget();
+    }
+
     /// Waits until so many heartbeats more have come.
     pub(super) async fn beats(&mut self, count: usize, interval: Duration) -> Result<()> {
         let mut beats = 0;

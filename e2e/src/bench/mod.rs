@@ -13,6 +13,7 @@ mod board;
 mod reference;
 mod agent_memory;
 mod agent_cpu;
+mod trigger_latency;
 mod beat_size;
 mod wire_volume;
 mod home;
@@ -101,6 +102,12 @@ const MEASURES: &[Measure] = &[
         about: "an agent's CPU time per heartbeat, beside merely reading the same files",
         place: Place::Here,
         run: agent_cpu::measure,
+    },
+    Measure {
+        name: "trigger-latency",
+        about: "from the beginning of a stall to the beat that tells of it",
+        place: Place::Here,
+        run: trigger_latency::measure,
     },
     Measure {
         name: "beat-size",

@@ -12,3 +12,4 @@ mod failures;
 mod agent;
 mod rules;
 mod tls;
+mod pressure;
