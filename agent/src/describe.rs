@@ -2,24 +2,27 @@
 //!
 //! What `nodling-agent assess` shows is what a Node will say, before any broker or gateway.
 
-use nodling_protocol::{Statuses, Vitals};
+use nodling_protocol::{ConditionKind, Status, Vitals};
 use serde_json::{Map, Value, json};
 
+use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
-use crate::assess::{Assessment, Sensor};
+use crate::assess::decimal::Decimal;
+use crate::assess::readings::{self, Named, readings};
 use crate::encode::{board, system};
 use crate::observe::Observation;
+use crate::unjudged::unjudged;
 
 /// Everything that one assessment says.
 pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
     let board = board(observation);
-    json!({
+    let vitals = readings(observation, assessment).take(Vitals::NAMES.len());
+    let mut description = json!({
         "status": status(observation, assessment),
-        "vitals": vitals(&assessment.vitals)
-            .into_iter()
-            .map(|vital| (vital.name.to_owned(), vital.value()))
+        "vitals": vitals
+            .map(|vital| (vital.name.to_owned(), number(vital.value)))
             .collect::<Map<_, _>>(),
-        "readings": readings(assessment),
+        "readings": readings(observation, assessment).map(reading).collect::<Vec<_>>(),
         "board": {
             "name": board.name,
             "model": board.model,
@@ -28,7 +31,17 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
         "labels": labels(observation)
             .map(|(key, value)| (key.to_owned(), value.into()))
             .collect::<Map<_, _>>(),
-    })
+    });
+    let unjudged: Vec<_> = unjudged(observation, assessment)
+        .map(|unjudged| {
+            let rule = unjudged.rule;
+            json!({ "type": rule.name, "rule": rule.words, "why": unjudged.to_string() })
+        })
+        .collect();
+    if let (false, Value::Object(fields)) = (unjudged.is_empty(), &mut description) {
+        fields.insert("unjudged".into(), unjudged.into());
+    }
+    description
 }
 
 /// What of this board the gateway makes labels of; values that Kubernetes would refuse are left
@@ -91,7 +104,7 @@ fn status(observation: &Observation, assessment: &Assessment) -> Value {
             .collect::<Vec<_>>(),
         "allocatable": amounts(&assessment.allocatable),
         "capacity": amounts(&assessment.capacity),
-        "conditions": conditions(assessment.conditions, observation.clock.wall_unix_s),
+        "conditions": conditions(assessment, observation.clock.wall_unix_s),
         "daemonEndpoints": { "kubeletEndpoint": { "Port": 0 } },
         "nodeInfo": node_info,
     })
@@ -104,75 +117,50 @@ fn amounts(amounts: &[Amount]) -> Value {
     Value::Object(named.collect())
 }
 
-fn conditions(statuses: Statuses, wall_unix_s: i64) -> Value {
+/// In the gateway's order: Ready last of all, the owner's before it.
+fn conditions(assessment: &Assessment, wall_unix_s: i64) -> Value {
     let now = rfc3339(wall_unix_s);
-    let listed = statuses.known().map(|(kind, status)| {
-        let words = kind.words(status);
+    let shown = |kind: &str, status: Status, reason: &str, message: &str| {
         json!({
-            "type": kind.as_str(),
+            "type": kind,
             "status": status.as_str(),
-            "reason": words.reason,
-            "message": words.message,
+            "reason": reason,
+            "message": message,
             "lastHeartbeatTime": now,
             "lastTransitionTime": now,
         })
+    };
+    let known = |(kind, status): (ConditionKind, Status)| {
+        let words = kind.words(status);
+        shown(kind.as_str(), status, words.reason, words.message)
+    };
+    let statuses = assessment.conditions;
+    let (ready, others): (Vec<_>, Vec<_>) = statuses
+        .known()
+        .partition(|(kind, _)| *kind == ConditionKind::Ready);
+    let custom = assessment.custom().map(|(rule, status)| {
+        let reason = rule.as_custom().reason(status).to_string();
+        shown(&rule.name, status, &reason, &rule.words)
     });
-    listed.collect()
+    let others = others.into_iter().map(known).chain(custom);
+    others.chain(ready.into_iter().map(known)).collect()
 }
 
-/// A vital in the unit that people read.
-struct Vital {
-    name: &'static str,
-    /// An integer, and the power of ten that it is to be divided by.
-    scaled: Option<(i64, u8)>,
-    unit: &'static str,
-}
-
-impl Vital {
-    fn value(&self) -> Value {
-        self.scaled.map_or(Value::Null, |(value, decimals)| {
-            decimal(value, i32::from(decimals))
-        })
+/// A reading as people read it; what is not known is null.
+fn reading(Named { name, unit, value }: Named<'_>) -> Value {
+    let mut shown = json!({ "name": name, "value": number(value), "unit": unit });
+    if let (readings::Value::Failed(err), Value::Object(fields)) = (value, &mut shown) {
+        fields.insert("error".into(), err.to_string().into());
     }
+    shown
 }
 
-fn readings(assessment: &Assessment) -> Vec<Value> {
-    let of_vitals = vitals(&assessment.vitals)
-        .into_iter()
-        .enumerate()
-        .map(|(at, vital)| {
-            let failure = assessment.failures.iter().find(|(failed, _)| *failed == at);
-            reading(
-                vital.name,
-                &vital.value(),
-                vital.unit,
-                failure.map(|(_, err)| err.to_string()),
-            )
-        });
-    let of_sensors = assessment.sensors.iter().map(|sensor| {
-        let Sensor {
-            name,
-            unit,
-            exponent,
-            reading: result,
-        } = sensor;
-        match result {
-            Ok(value) => {
-                let value = value.map_or(Value::Null, |value| {
-                    decimal(value.into(), -i32::from(*exponent))
-                });
-                reading(name, &value, unit.symbol(), None)
-            }
-            Err(err) => reading(name, &Value::Null, unit.symbol(), Some(err.to_string())),
+fn number(value: readings::Value<'_>) -> Value {
+    match value {
+        readings::Value::Known(number) => decimal(number),
+        readings::Value::Absent | readings::Value::Failed(_) | readings::Value::Pending => {
+            Value::Null
         }
-    });
-    of_vitals.chain(of_sensors).collect()
-}
-
-fn reading(name: &str, value: &Value, unit: &str, error: Option<String>) -> Value {
-    match error {
-        Some(error) => json!({ "name": name, "value": value, "unit": unit, "error": error }),
-        None => json!({ "name": name, "value": value, "unit": unit }),
     }
 }
 
@@ -181,56 +169,12 @@ fn reading(name: &str, value: &Value, unit: &str, error: Option<String>) -> Valu
     clippy::cast_precision_loss,
     reason = "kibibytes and tenths stay far below 2^53"
 )]
-fn decimal(value: i64, decimals: i32) -> Value {
-    if decimals == 0 {
-        value.into()
+fn decimal(Decimal { digits, exponent }: Decimal) -> Value {
+    if exponent == 0 {
+        digits.into()
     } else {
-        (value as f64 / 10_f64.powi(decimals)).into()
+        (digits as f64 / 10_f64.powi(-i32::from(exponent))).into()
     }
-}
-
-/// In wire order, so that failures find their names.
-fn vitals(vitals: &Vitals) -> Vec<Vital> {
-    let kib = |value: nodling_protocol::units::Kibibytes| (value.0.cast_signed(), 0);
-    let percent = |value: nodling_protocol::units::Permille| (i64::from(value.0), 1);
-    let scaled = [
-        (vitals.cpu_busy.map(percent), "%"),
-        (vitals.load1.map(|load| (i64::from(load.0), 2)), ""),
-        (vitals.memory_available.map(kib), "KiB"),
-        (vitals.memory_working_set.map(kib), "KiB"),
-        (vitals.swap_used.map(kib), "KiB"),
-        (vitals.root_available.map(kib), "KiB"),
-        (
-            vitals
-                .temperature
-                .map(|temperature| (i64::from(temperature.0), 1)),
-            "°C",
-        ),
-        (
-            vitals.throttle.map(|throttle| (i64::from(throttle.0), 0)),
-            "",
-        ),
-        (
-            vitals
-                .frequency
-                .map(|frequency| (i64::from(frequency.0), 0)),
-            "MHz",
-        ),
-        (vitals.cpu_pressure_some.map(percent), "%"),
-        (vitals.memory_pressure_some.map(percent), "%"),
-        (vitals.memory_pressure_full.map(percent), "%"),
-        (vitals.io_pressure_some.map(percent), "%"),
-        (vitals.io_pressure_full.map(percent), "%"),
-        (vitals.network_received.map(kib), "KiB"),
-        (vitals.network_sent.map(kib), "KiB"),
-        (vitals.disk_read.map(kib), "KiB"),
-        (vitals.disk_written.map(kib), "KiB"),
-    ];
-    Vitals::NAMES
-        .iter()
-        .zip(scaled)
-        .map(|(&name, (scaled, unit))| Vital { name, scaled, unit })
-        .collect()
 }
 
 /// Seconds since 1970 as the Kubernetes API writes a time.
@@ -257,11 +201,6 @@ fn rfc3339(unix_s: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_vital_has_a_unit() {
-        assert_eq!(vitals(&Vitals::default()).len(), Vitals::NAMES.len());
-    }
 
     #[test]
     fn times_are_the_apis() {

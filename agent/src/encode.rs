@@ -18,6 +18,7 @@ use nodling_protocol::{
 
 use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
+use crate::assess::rules::Rule;
 use crate::observe::disk::Filesystem;
 use crate::observe::{Observation, Reading};
 
@@ -222,7 +223,7 @@ pub fn facts<'a>(
             unit: sensor.unit,
             exponent: sensor.exponent,
         })),
-        conditions: heapless::Vec::new(),
+        conditions: bounded(assessment.rules.iter().map(Rule::as_custom)),
     }
 }
 

@@ -72,6 +72,7 @@ impl<'t> Document<'t> {
             text: self.text,
             table: Some(&self.table),
             prefix: String::new(),
+            span: 0..0,
         }
     }
 }
@@ -83,6 +84,7 @@ pub struct Keys<'d> {
     text: &'d str,
     table: Option<&'d DeTable<'d>>,
     prefix: String,
+    span: Range<usize>,
 }
 
 impl<'d> Keys<'d> {
@@ -114,7 +116,33 @@ impl<'d> Keys<'d> {
             text: self.text,
             table,
             prefix: format!("{}{name}.", self.prefix),
+            span: value.map_or(0..0, Spanned::span),
         })
+    }
+
+    /// The keys of each table of a list; of none if it is not there.
+    pub fn tables(&self, name: &str) -> Result<Vec<Keys<'d>>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(Vec::new());
+        };
+        let refuse = |item: &Spanned<DeValue<'d>>| {
+            let expected = format!("tables: [[{}{name}]]", self.prefix);
+            self.refuse(name, item.span(), shown(item.get_ref()), &expected)
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(refuse(value));
+        };
+        let keys = |item: &'d Spanned<DeValue<'d>>| {
+            let table = item.get_ref().as_table().ok_or_else(|| refuse(item))?;
+            Ok(Keys {
+                file: self.file,
+                text: self.text,
+                table: Some(table),
+                prefix: format!("{}{name}.", self.prefix),
+                span: item.span(),
+            })
+        };
+        items.iter().map(keys).collect()
     }
 
     /// A value made of a string.
@@ -139,6 +167,35 @@ impl<'d> Keys<'d> {
         let refused =
             |refusal: Refusal| self.refuse(name, value.span(), refusal.got, &refusal.expected);
         result.map(Some).map_err(refused)
+    }
+
+    /// A value made of a string that must be there.
+    pub fn required<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Result<T, KeyError> {
+        let missing = || {
+            let expected = parse("").err().map(|refusal| refusal.expected);
+            let expected = expected.unwrap_or_else(|| "a string".into());
+            self.refuse(name, self.span.clone(), "nothing".into(), &expected)
+        };
+        self.parse(name, &parse)?.ok_or_else(missing)
+    }
+
+    /// Refuses the table itself.
+    pub fn refusal(&self, Refusal { got, expected }: Refusal) -> KeyError {
+        let place = format!(
+            "{}:{}: {}",
+            self.file,
+            line(self.text, Some(self.span.clone())),
+            self.prefix.trim_end_matches('.')
+        );
+        KeyError::Value {
+            place,
+            got,
+            expected,
+        }
     }
 
     /// A list of strings.
@@ -286,8 +343,8 @@ fn hint(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
+/// How many slips of the finger lie between two words: Levenshtein's.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {
         let mut diagonal = i;

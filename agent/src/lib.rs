@@ -17,6 +17,7 @@ pub mod keys;
 pub mod telemetry;
 pub mod config;
 pub mod cli;
+pub mod unjudged;
 pub mod describe;
 pub mod instance;
 pub mod parts;

@@ -17,6 +17,7 @@ use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
 use nodling_agent::run::Agent;
+use nodling_agent::unjudged::warn_unjudged;
 use nodling_agent::{instance, telemetry};
 use nodling_protocol::{Fleet, Instance, NodeName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +48,11 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Assess { is_once } => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
-            block_on(print_assessment(observer(arguments, &config)?, is_once))?
+            let is_journal = environment.is_journal;
+            telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
+            let state = State::new(config.assess.clone());
+            let observer = observer(arguments, &config)?;
+            block_on(print_assessment(observer, state, is_once))?
         }
         Command::Check => check(arguments),
         Command::Run | Command::Leave => {
@@ -97,8 +102,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(result)
 }
 
-async fn print_assessment(mut observer: Observer, is_once: bool) -> anyhow::Result<()> {
-    let mut state = State::default();
+async fn print_assessment(
+    mut observer: Observer,
+    mut state: State,
+    is_once: bool,
+) -> anyhow::Result<()> {
     let mut observation = observer.observe(Detail::Dropped);
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
@@ -106,6 +114,7 @@ async fn print_assessment(mut observer: Observer, is_once: bool) -> anyhow::Resu
         observation = observer.observe(Detail::Dropped);
         assessment = assess(&mut state, &observation);
     }
+    warn_unjudged(&observation, &assessment);
     let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
     print(&format!("{text}\n"))
 }
@@ -161,7 +170,7 @@ async fn live(
     let [number, ..] = random().to_le_bytes();
     let parts = Parts {
         observer,
-        state: State::default(),
+        state: State::new(config.assess),
         encoder: Encoder::new(instance, number),
         node,
         broker: broker.address(),

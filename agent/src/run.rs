@@ -19,6 +19,7 @@ use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
 use crate::telemetry;
+use crate::unjudged::warn_unjudged;
 
 /// Conditions are judged at least this often, however seldom beats are wanted.
 const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
@@ -116,6 +117,7 @@ impl Agent {
     pub fn start(mut parts: Parts) -> Self {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
+        warn_unjudged(&latest.0, &latest.1);
         let first = phase(&parts.node, parts.interval);
         Self {
             agenda: Agenda {
@@ -249,9 +251,9 @@ impl Agent {
         } else {
             after(self.agenda.observe, observe_every, now)
         };
-        let before = self.latest.1.conditions;
+        let before = self.latest.1.statuses();
         self.latest = observe(&mut self.parts, Detail::Dropped);
-        let has_changed = telemetry::log_transitions(before, self.latest.1.conditions);
+        let has_changed = telemetry::log_transitions(before, &self.latest.1);
         if self.will_hash.is_none() {
             return;
         }
@@ -344,9 +346,9 @@ impl Agent {
         (self.interval_asked, self.detail_every) = (None, None);
         self.agenda.detail = None;
         self.apply_interval(now, outbox);
-        let before = self.latest.1.conditions;
+        let before = self.latest.1.statuses();
         self.latest = observe(&mut self.parts, Detail::Dropped);
-        telemetry::log_transitions(before, self.latest.1.conditions);
+        telemetry::log_transitions(before, &self.latest.1);
         self.has_news();
         let early = Duration::from_millis((self.parts.random)() % SESSION_JITTER_MS);
         self.agenda.hello = Some(now + SESSION_MAX.saturating_sub(early));

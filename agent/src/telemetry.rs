@@ -5,12 +5,14 @@
 
 use std::fmt;
 
-use nodling_protocol::{Status, Statuses};
+use nodling_protocol::Status;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::assess::{Assessment, Judged};
 
 /// The part of the configuration that says how much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +63,32 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Logs what changed between two judgements, and whether anything did.
-pub fn log_transitions(before: Statuses, now: Statuses) -> bool {
-    for (condition, status) in now
-        .known()
-        .filter(|(kind, status)| before.of(*kind) != Some(*status))
+/// Logs what changed since an earlier judgement, and whether anything did.
+pub fn log_transitions(before: Judged, now: &Assessment) -> bool {
+    let changed = |was: Option<Status>, status: &Status| was != Some(*status);
+    let known = now.conditions.known();
+    for (kind, status) in
+        known.filter(|(kind, status)| changed(before.conditions.of(*kind), status))
     {
-        let words = condition.words(status);
-        if status == Status::False {
-            info!(%condition, %status, reason = words.reason, "condition cleared");
-        } else {
-            warn!(%condition, %status, reason = words.reason, "{}", words.message);
+        let words = kind.words(status);
+        log_transition(kind.as_str(), status, words.reason, words.message);
+    }
+    for (index, rule) in now.rules.iter().enumerate() {
+        let status = now.custom.get(index);
+        if let Some(status) = status.filter(|status| changed(before.custom.get(index), status)) {
+            let reason = rule.as_custom().reason(status).to_string();
+            log_transition(&rule.name, status, &reason, &rule.words);
         }
     }
-    before != now
+    before != now.statuses()
+}
+
+fn log_transition(condition: &str, status: Status, reason: &str, message: &str) {
+    if status == Status::False {
+        info!(%condition, %status, %reason, "condition cleared");
+    } else {
+        warn!(%condition, %status, %reason, "{message}");
+    }
 }
 
 /// Tells systemd that the agent is up; it may be offline.

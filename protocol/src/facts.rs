@@ -4,9 +4,12 @@
 //! request. Strings are borrowed from the frame; every list is bounded, so that the hostile and
 //! the unlucky alike end in a small error.
 
+use core::fmt;
+
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::{ConditionKind, Status};
 use crate::session::{BootId, Instance, WillHash};
 use crate::units::{Unit, Uptime};
 use crate::wire::{DecodeError, from_postcard};
@@ -203,9 +206,78 @@ pub struct CustomCondition<'a> {
     pub rule: &'a str,
 }
 
+impl<'a> CustomCondition<'a> {
+    /// No type is longer.
+    pub const NAME_LEN_MAX: usize = 63;
+
+    /// Whether an owner's condition may be of this type: CamelCase, and none that is known.
+    pub fn is_name(name: &str) -> bool {
+        let bytes = name.as_bytes();
+        bytes.len() <= Self::NAME_LEN_MAX
+            && bytes.first().is_some_and(u8::is_ascii_uppercase)
+            && bytes.iter().all(u8::is_ascii_alphanumeric)
+            && ConditionKind::ALL.iter().all(|kind| kind.as_str() != name)
+    }
+
+    /// The reason for a status, which is the reason of its Event as well.
+    pub const fn reason(self, status: Status) -> CustomReason<'a> {
+        CustomReason {
+            name: self.name,
+            status,
+        }
+    }
+}
+
+/// Shows why a custom condition has its status: its type, the same after `No`, or that the
+/// reading failed.
+#[derive(Clone, Copy, Debug)]
+pub struct CustomReason<'a> {
+    name: &'a str,
+    status: Status,
+}
+
+impl fmt::Display for CustomReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Status::True => f.write_str(self.name),
+            Status::False => write!(f, "No{}", self.name),
+            Status::Unknown => f.write_str("ReadingFailed"),
+        }
+    }
+}
+
 impl<'a> Facts<'a> {
     /// Decodes the message of a frame whose kind is [`crate::Kind::Facts`].
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
         from_postcard(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_custom_condition_is_named_like_a_condition_and_shadows_none() {
+        for name in ["EnclosureHot", "X", "GPIO4High", &"A".repeat(63)] {
+            assert!(CustomCondition::is_name(name), "{name}");
+        }
+        let known = ConditionKind::ALL.iter().map(|kind| kind.as_str());
+        let long = "A".repeat(64);
+        for name in known.chain(["", "hot", "4Hot", "Too Hot", "Too-Hot", "Hei\u{df}", &long]) {
+            assert!(!CustomCondition::is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_custom_condition_gives_its_name_as_reason() {
+        let custom = CustomCondition {
+            name: "DoorOpen",
+            rule: "door > 0",
+        };
+        let reasons = [Status::True, Status::False, Status::Unknown]
+            .map(|status| custom.reason(status).to_string());
+        assert_eq!(reasons, ["DoorOpen", "NoDoorOpen", "ReadingFailed"]);
     }
 }

@@ -4,9 +4,10 @@
 //! clear, so that a supply at its limit does not fill the cluster with transitions. What the board
 //! cannot judge is absent. A reading that fails leaves its condition as it was for a while.
 
-use nodling_protocol::{ConditionKind, Status, Statuses};
+use nodling_protocol::{ConditionKind, Statuses};
 
 use super::finding::Finding;
+use super::latch::{Hold, Latch};
 use super::pressure::{PRESSURES, Pressures};
 use super::thresholds::Thresholds;
 use super::zones::main_zone;
@@ -17,8 +18,6 @@ use crate::observe::{Observation, Reading};
 
 /// A fault that comes back within this time never went.
 const CLEAR_AFTER_MS: u64 = 60_000;
-/// A reading that fails for longer than the kubelet's transition period says nothing any more.
-const UNKNOWN_AFTER_MS: u64 = 300_000;
 /// Time synchronisation may lapse for this long, for example while a server is changed.
 const CLOCK_LAPSE_MS: u64 = 120_000;
 /// Below this a filesystem is full for every practical purpose.
@@ -33,51 +32,6 @@ const CPU_STALLED_HUNDREDTHS: (u16, u16) = (6_000, 4_000);
 const IO_STALLED_HUNDREDTHS: (u16, u16) = (3_000, 1_500);
 /// Filesystems that nobody can write to, by their nature.
 const READ_ONLY_KINDS: [&str; 5] = ["cramfs", "erofs", "iso9660", "squashfs", "udf"];
-
-/// How long a finding must last before the condition follows it.
-#[derive(Clone, Copy, Debug)]
-struct Hold {
-    set_ms: u64,
-    clear_ms: u64,
-}
-
-/// Follows findings with hysteresis in time; the first finding is followed at once.
-#[derive(Clone, Copy, Debug, Default)]
-struct Latch {
-    status: Option<Status>,
-    /// Since when findings differ from the status.
-    differs_ms: Option<u64>,
-}
-
-impl Latch {
-    fn update(&mut self, finding: Finding, now_ms: u64, hold: Hold) -> Option<Status> {
-        let (found, patience_ms) = match finding {
-            Finding::Absent => {
-                *self = Self::default();
-                return None;
-            }
-            Finding::Holds(true) => (Status::True, hold.set_ms),
-            Finding::Holds(false) => (Status::False, hold.clear_ms),
-            Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS),
-        };
-        if self.status == Some(found) {
-            self.differs_ms = None;
-            return self.status;
-        }
-        let since_ms = *self.differs_ms.get_or_insert(now_ms);
-        let is_due = now_ms.saturating_sub(since_ms) >= patience_ms;
-        // From Unknown every finding is news at once.
-        if is_due || matches!(self.status, None | Some(Status::Unknown)) {
-            self.status = Some(found);
-            self.differs_ms = None;
-        }
-        self.status
-    }
-
-    fn is_set(self) -> bool {
-        self.status == Some(Status::True)
-    }
-}
 
 /// What must be remembered to judge the next tick.
 #[derive(Clone, Debug, Default)]
@@ -283,91 +237,5 @@ fn stalled(
         }),
         Ok(None) => Finding::Absent,
         Err(_) => Finding::Failed,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HOLD: Hold = Hold {
-        set_ms: 0,
-        clear_ms: 60_000,
-    };
-
-    fn finding() -> impl Strategy<Value = Finding> {
-        prop_oneof![
-            Just(Finding::Absent),
-            Just(Finding::Failed),
-            Just(Finding::Holds(true)),
-            Just(Finding::Holds(false)),
-        ]
-    }
-
-    #[test]
-    fn a_fault_shows_at_once_and_clears_slowly() {
-        let mut latch = Latch::default();
-        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
-        assert_eq!(at(0, Finding::Holds(false)), Some(Status::False));
-        assert_eq!(at(10, Finding::Holds(true)), Some(Status::True));
-        assert_eq!(at(20, Finding::Holds(false)), Some(Status::True));
-        assert_eq!(at(70, Finding::Holds(true)), Some(Status::True));
-        assert_eq!(at(80, Finding::Holds(false)), Some(Status::True));
-        assert_eq!(at(139, Finding::Holds(false)), Some(Status::True));
-        assert_eq!(at(140, Finding::Holds(false)), Some(Status::False));
-    }
-
-    #[test]
-    fn a_failing_reading_keeps_the_status_for_five_minutes() {
-        let mut latch = Latch::default();
-        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
-        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
-        assert_eq!(at(10, Finding::Failed), Some(Status::True));
-        assert_eq!(at(309, Finding::Failed), Some(Status::True));
-        assert_eq!(at(310, Finding::Failed), Some(Status::Unknown));
-        assert_eq!(at(320, Finding::Holds(false)), Some(Status::False));
-    }
-
-    #[test]
-    fn a_reading_that_never_worked_is_unknown_and_one_that_is_not_there_absent() {
-        assert_eq!(
-            Latch::default().update(Finding::Failed, 0, HOLD),
-            Some(Status::Unknown)
-        );
-        assert_eq!(Latch::default().update(Finding::Absent, 0, HOLD), None);
-    }
-
-    proptest! {
-        #[test]
-        fn what_never_crosses_never_sets(
-            findings in prop::collection::vec(finding(), 1..60), step_ms in 1_u64..120_000
-        ) {
-            let mut latch = Latch::default();
-            for (index, finding) in findings.iter().filter(|finding| **finding != Finding::Holds(true)).enumerate() {
-                let now_ms = u64::try_from(index).unwrap() * step_ms;
-                let status = latch.update(*finding, now_ms, HOLD);
-                prop_assert_ne!(status, Some(Status::True));
-            }
-        }
-
-        #[test]
-        fn a_status_changes_at_most_once_per_hold(
-            findings in prop::collection::vec(any::<bool>(), 1..200)
-        ) {
-            let mut latch = Latch::default();
-            let (mut cleared_at, mut previous) = (None, None);
-            for (index, holds) in findings.iter().enumerate() {
-                let now_ms = u64::try_from(index).unwrap() * 10_000;
-                let status = latch.update(Finding::Holds(*holds), now_ms, HOLD);
-                if previous == Some(Status::True) && status == Some(Status::False) {
-                    if let Some(cleared_at) = cleared_at {
-                        prop_assert!(now_ms - cleared_at > HOLD.clear_ms);
-                    }
-                    cleared_at = Some(now_ms);
-                }
-                previous = status;
-            }
-        }
     }
 }

@@ -6,35 +6,55 @@
 
 pub mod thresholds;
 pub mod capacity;
+pub mod decimal;
+pub mod readings;
 mod addresses;
 mod zones;
 mod rates;
 mod finding;
+mod latch;
+pub mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod pressure;
 mod vitals;
 mod conditions;
 
+use std::sync::Arc;
+
 use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
-use nodling_protocol::{Statuses, Vitals};
+use nodling_protocol::{Status, Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
 use capacity::Amount;
+use readings::{Value, readings};
+use rules::Rule;
 use thresholds::Thresholds;
+
+/// What the configuration says about judging; each part has its own file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Below which amounts a pressure begins.
+    pub thresholds: Thresholds,
+    /// The conditions that the board's owner defined, in the order in which they are sent.
+    pub rules: Arc<[Rule]>,
+}
 
 /// What must be remembered from one tick to the next.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    thresholds: Thresholds,
+    config: Config,
     cpu_busy: rates::CpuBusy,
     conditions: conditions::Conditions,
+    latches: rules::Latches,
 }
 
 impl State {
     /// Remembers nothing yet.
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
-            thresholds,
+            config,
             ..Self::default()
         }
     }
@@ -51,8 +71,10 @@ pub struct Assessment {
     pub failures: Vec<(usize, ReadError)>,
     /// The known conditions.
     pub conditions: Statuses,
-    /// The conditions that the board's owner defined.
+    /// The conditions that the board's owner defined, by their position in `rules`.
     pub custom: Statuses,
+    /// What those conditions are.
+    pub rules: Arc<[Rule]>,
     /// Readings that only this board has.
     pub sensors: Vec<Sensor>,
     /// What the board has.
@@ -61,6 +83,31 @@ pub struct Assessment {
     pub allocatable: Vec<Amount>,
     /// Where the node can be reached, in the order in which Kubernetes is to list it.
     pub addresses: Vec<(AddressKind, Box<str>)>,
+}
+
+impl Assessment {
+    /// The owner's conditions that are judged, in their order.
+    pub fn custom(&self) -> impl Iterator<Item = (&Rule, Status)> {
+        let rules = self.rules.iter().enumerate();
+        rules.filter_map(|(index, rule)| Some((rule, self.custom.get(index)?)))
+    }
+
+    /// Every status.
+    pub const fn statuses(&self) -> Judged {
+        Judged {
+            conditions: self.conditions,
+            custom: self.custom,
+        }
+    }
+}
+
+/// The statuses of one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The known conditions.
+    pub conditions: Statuses,
+    /// The conditions that the board's owner defined.
+    pub custom: Statuses,
 }
 
 /// A reading that has a name instead of a place on the wire.
@@ -82,17 +129,28 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
     let tally = vitals::vitals(observation, cpu_busy);
     let capacity = capacity::capacity(observation);
-    Assessment {
+    let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state.conditions.update(observation, &state.thresholds),
+        conditions: state
+            .conditions
+            .update(observation, &state.config.thresholds),
         custom: Statuses::default(),
+        rules: Arc::clone(&state.config.rules),
         sensors: sensors(observation),
-        allocatable: capacity::allocatable(&capacity, &state.thresholds),
+        allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
-    }
+    };
+    let value = |name: &str| {
+        readings(observation, &assessment)
+            .find(|reading| reading.name == name)
+            .map_or(Value::Absent, |reading| reading.value)
+    };
+    let now_ms = observation.uptime_ms;
+    assessment.custom = state.latches.update(&assessment.rules, value, now_ms);
+    assessment
 }
 
 fn sensors(observation: &Observation) -> Vec<Sensor> {

@@ -10,6 +10,8 @@
 
 mod values;
 mod tables;
+mod comparison;
+mod rules;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -21,7 +23,7 @@ use nodling_protocol::NodeName;
 use crate::keys::{Document, KeyError};
 use crate::publish::broker::{Broker, Secret};
 use crate::publish::tls::Pem;
-use crate::{observe, publish, telemetry};
+use crate::{assess, observe, publish, telemetry};
 use resolved::Resolved;
 use values::{absolute, broker, flag, fleet, interval, node_name};
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub tls: publish::Config,
     /// What is read besides what every board has.
     pub observe: observe::Config,
+    /// How what is read is judged.
+    pub assess: assess::Config,
     /// How much is logged.
     pub log: telemetry::Config,
 }
@@ -70,6 +74,7 @@ impl Default for Config {
             interval: Duration::from_secs(10),
             tls: publish::Config::default(),
             observe: observe::Config::default(),
+            assess: assess::Config::default(),
             log: telemetry::Config::default(),
         }
     }
@@ -202,6 +207,7 @@ impl Config {
             "tls",
             "observe",
             "log",
+            "condition",
         ])?;
         let default = Self::default();
         Ok(Self {
@@ -214,6 +220,10 @@ impl Config {
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
             observe: tables::observe(&keys.table("observe")?)?,
+            assess: assess::Config {
+                rules: rules::rules(&keys.tables("condition")?)?,
+                ..default.assess
+            },
             log: tables::log(&keys.table("log")?)?,
         })
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Config;
+use crate::assess::rules::Rule;
 use crate::keys::show_duration;
 
 /// Shows a configuration as TOML.
@@ -48,6 +49,22 @@ impl fmt::Display for Resolved<'_> {
             }
         }
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
-        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)
+        writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)?;
+        self.config
+            .assess
+            .rules
+            .iter()
+            .try_for_each(|rule| write_rule(f, rule))
+    }
+}
+
+fn write_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
+    writeln!(f, "\n[[condition]]\ntype = \"{}\"", rule.name)?;
+    let when = rule.band.when();
+    writeln!(f, "when = \"{when}\"")?;
+    writeln!(f, "for = \"{}\"", show_duration(rule.lasting))?;
+    match rule.band.clear() {
+        Some(clear) => writeln!(f, "clear = \"{clear}\""),
+        None => writeln!(f, "# clear is not set: {}", when.negated()),
     }
 }

@@ -1,7 +1,7 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Assessment, State, assess};
+use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
 use nodling_agent::observe::Observation;
@@ -195,7 +195,10 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
-        let mut state = State::new(thresholds);
+        let mut state = State::new(Config {
+            thresholds,
+            ..Config::default()
+        });
         let at = timeline(PidPressure, &mut state, &[(0, &with_pids)]);
         assert_eq!(at, [expected]);
     }

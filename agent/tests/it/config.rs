@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 4] = [
+const KEYS: [(&str, &[&str]); 5] = [
     (
         "",
         &["node_name", "fleet", "broker", "state_dir", "interval"],
@@ -24,6 +24,7 @@ const KEYS: [(&str, &[&str]); 4] = [
     ("tls", &["ca_file", "cert_file", "key_file"]),
     ("observe", &["filesystems"]),
     ("log", &["level"]),
+    ("condition", &["type", "when", "for", "clear"]),
 ];
 
 fn error(text: &str) -> String {
@@ -42,16 +43,13 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let mut shown = Vec::new();
     let mut uncommented = String::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            table = name;
-        }
         let line = line
             .strip_prefix('#')
             .filter(|rest| !rest.starts_with(' '))
             .unwrap_or(line);
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']);
+        }
         if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             shown.push((table, key));
         }
@@ -65,6 +63,11 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
     assert_eq!(parsed.node_name.as_deref(), Some("attic"));
     assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+    let rules = parsed.assess.rules.iter().map(|rule| &*rule.words);
+    assert_eq!(
+        rules.collect::<Vec<_>>(),
+        ["attic.temperature > 45 for 60s, clear attic.temperature < 40"]
+    );
 }
 
 #[test]
@@ -78,6 +81,7 @@ fn every_key_has_a_place_in_the_configuration() {
         interval,
         tls,
         observe,
+        assess,
         log,
     } = Config::default();
     assert!(node_name.is_none() && broker.is_none() && state_dir.is_none());
@@ -93,6 +97,9 @@ fn every_key_has_a_place_in_the_configuration() {
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
     let nodling_agent::observe::Config { filesystems } = observe;
     assert!(filesystems.is_empty());
+    let nodling_agent::assess::Config { thresholds, rules } = assess;
+    assert!(rules.is_empty());
+    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
 }

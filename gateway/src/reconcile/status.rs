@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nodling_protocol::facts::CustomCondition;
 use nodling_protocol::{Bye, ConditionKind, Facts, Status};
 use serde_json::{Value, json};
 
@@ -77,9 +78,9 @@ pub(super) fn conditions(
         })
         .collect();
     let at = conditions.len() - usize::from(!is_kubelets && !conditions.is_empty());
-    let custom = custom_names(facts).filter_map(|(index, name, rule)| {
+    let custom = custom_conditions(facts).filter_map(|(index, custom)| {
         let status = claim.custom()?.get(index)?;
-        Some(custom_condition(name, rule, status))
+        Some(custom_condition(custom, status))
     });
     conditions.splice(at..at, custom);
     conditions
@@ -117,44 +118,27 @@ fn ready(settings: &Settings, claim: &Claim, status: Option<Status>) -> Conditio
     ready
 }
 
-fn custom_condition(name: &str, rule: &str, status: Status) -> Condition {
-    let reason = match status {
-        Status::True => name.to_owned(),
-        Status::False => format!("No{name}"),
-        Status::Unknown => "ReadingFailed".to_owned(),
-    };
+fn custom_condition(custom: &CustomCondition<'_>, status: Status) -> Condition {
+    let reason = custom.reason(status).to_string();
     Condition {
-        kind: ConditionType::Other(name.into()),
+        kind: ConditionType::Other(custom.name.into()),
         status,
         event: reason.clone().into(),
         reason: reason.into(),
-        message: rule.to_owned().into(),
+        message: custom.rule.to_owned().into(),
         keeps_heartbeat: false,
     }
 }
 
-/// Custom conditions that can be written: named like a condition, shadowing none, once each.
-pub(super) fn custom_names<'f>(
+/// Custom conditions that can be written, each once, with their positions.
+pub(super) fn custom_conditions<'f>(
     facts: &'f Facts<'_>,
-) -> impl Iterator<Item = (usize, &'f str, &'f str)> {
+) -> impl Iterator<Item = (usize, &'f CustomCondition<'f>)> {
     let conditions = &facts.conditions;
-    conditions
-        .iter()
-        .enumerate()
-        .filter(|(index, custom)| {
-            let is_first = conditions
-                .iter()
-                .position(|other| other.name == custom.name)
-                == Some(*index);
-            let is_other = matches!(ConditionType::parse(custom.name), ConditionType::Other(_));
-            let bytes = custom.name.as_bytes();
-            is_first
-                && is_other
-                && bytes.len() <= 63
-                && bytes.first().is_some_and(u8::is_ascii_uppercase)
-                && bytes.iter().all(u8::is_ascii_alphanumeric)
-        })
-        .map(|(index, custom)| (index, custom.name, custom.rule))
+    conditions.iter().enumerate().filter(|(index, custom)| {
+        let is_same = |other: &CustomCondition<'_>| other.name == custom.name;
+        CustomCondition::is_name(custom.name) && conditions.iter().position(is_same) == Some(*index)
+    })
 }
 
 /// Conditions that no kubelet and no controller writes.
@@ -180,9 +164,9 @@ fn is_ours(seen: &SeenCondition, facts: Option<&Facts<'_>>) -> bool {
             });
             ours.contains(&seen.words) || is_silent(seen)
         }
-        ConditionType::Other(name) => {
-            facts.is_some_and(|facts| custom_names(facts).any(|(_, custom, _)| custom == &**name))
-        }
+        ConditionType::Other(name) => facts.is_some_and(|facts| {
+            custom_conditions(facts).any(|(_, custom)| custom.name == &**name)
+        }),
     }
 }
 
