@@ -1,4 +1,4 @@
-//! The command line: `nodling-agent [run|assess|check|leave] [flags]`.
+//! The command line: `nodling-agent [run|assess|check|leave|sensors] [flags]`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ Commands:
   assess         observe twice, a second apart, and print what that means as JSON
   check          read the configuration and print it as it will be used
   leave          tell the gateway that this node is gone for good
+  sensors        read each sensor once and say why one is not read
 
 Flags:
   --config FILE       configuration (default: /etc/nodling/agent.toml, if it is there)
@@ -48,6 +49,8 @@ pub enum Command {
     Leave,
     /// Report.
     Run,
+    /// Print sensors and their readings.
+    Sensors,
     /// Print the version.
     Version,
 }
@@ -111,6 +114,7 @@ impl Arguments {
                         Some("assess") => Command::Assess { is_once: false },
                         Some("check") => Command::Check,
                         Some("leave") => Command::Leave,
+                        Some("sensors") => Command::Sensors,
                         _ => return Err(unknown(&name)),
                     });
                 }
@@ -137,7 +141,7 @@ fn once<T>(flag: &str, place: &mut Option<T>, value: T) -> Result<(), lexopt::Er
 
 fn unknown(name: &OsStr) -> lexopt::Error {
     let name = name.to_string_lossy();
-    format!("unknown command {name:?}: expected run, assess, check or leave").into()
+    format!("unknown command {name:?}: expected run, assess, check, leave or sensors").into()
 }
 
 #[cfg(test)]

@@ -198,6 +198,34 @@ impl<'d> Keys<'d> {
         }
     }
 
+    /// Whether a key is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// A value made of a whole number; `expected` says which ones, with an example.
+    pub fn number<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(u32) -> Option<T>,
+        expected: &str,
+    ) -> Result<Option<T>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        };
+        let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
+        number.and_then(parse).map(Some).ok_or_else(refused)
+    }
+
     /// A list of strings.
     pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
         let Some(value) = self.find(name) else {

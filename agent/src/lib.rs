@@ -19,6 +19,7 @@ pub mod config;
 pub mod cli;
 pub mod unjudged;
 pub mod describe;
+pub mod inventory;
 pub mod instance;
 pub mod parts;
 mod agenda;

@@ -11,8 +11,9 @@ use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
+use nodling_agent::inventory::inventory;
 use nodling_agent::observe::root::Root;
-use nodling_agent::observe::{Detail, Observer};
+use nodling_agent::observe::{self, Detail, Observation, Observer, sensor};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
@@ -26,6 +27,12 @@ use tracing::warn;
 
 /// Between the two observations of `assess`.
 const ASSESS_APART: Duration = Duration::from_secs(1);
+
+/// The slowest chip measures every five seconds.
+const SENSORS_WITHIN: Duration = Duration::from_secs(8);
+
+/// Between two looks at what sensors said.
+const SENSORS_APART: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let result = Arguments::parse(std::env::args_os().skip(1))
@@ -55,6 +62,11 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             block_on(print_assessment(observer, state, is_once))?
         }
         Command::Check => check(arguments),
+        Command::Sensors => {
+            let config = load(arguments, &Environment::read())?;
+            let observer = observer(arguments, &config)?;
+            block_on(print_sensors(observer, &config.observe.sensors))?
+        }
         Command::Run | Command::Leave => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
@@ -82,8 +94,12 @@ fn load(arguments: &Arguments, environment: &Environment) -> Result<Config, Conf
 }
 
 fn observer(arguments: &Arguments, config: &Config) -> anyhow::Result<Observer> {
+    open_observer(arguments, config.observe.clone())
+}
+
+fn open_observer(arguments: &Arguments, config: observe::Config) -> anyhow::Result<Observer> {
     let root = Root::open(&arguments.root).context("--root")?;
-    Ok(Observer::new(root, config.observe.clone()))
+    Ok(Observer::new(root, config))
 }
 
 /// One thread for everything; a second one lives while a name is looked up.
@@ -107,7 +123,7 @@ async fn print_assessment(
     mut state: State,
     is_once: bool,
 ) -> anyhow::Result<()> {
-    let mut observation = observer.observe(Detail::Dropped);
+    let mut observation = observe_settled(&mut observer).await;
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
         tokio::time::sleep(ASSESS_APART).await;
@@ -119,10 +135,35 @@ async fn print_assessment(
     print(&format!("{text}\n"))
 }
 
+async fn print_sensors(mut observer: Observer, sensors: &[sensor::Config]) -> anyhow::Result<()> {
+    let observation = observe_settled(&mut observer).await;
+    let assessment = assess(&mut State::default(), &observation);
+    let buses = observer.i2c_buses();
+    print(&inventory(sensors, &buses, &observation, &assessment))
+}
+
+/// Observes when every sensor has been read once, or has had the time.
+async fn observe_settled(observer: &mut Observer) -> Observation {
+    let given_up = tokio::time::Instant::now() + SENSORS_WITHIN;
+    loop {
+        let observation = observer.observe(Detail::Dropped);
+        let is_settled = observation.sensors.iter().all(sensor::Named::is_settled);
+        if is_settled || tokio::time::Instant::now() >= given_up {
+            return observation;
+        }
+        tokio::time::sleep(SENSORS_APART).await;
+    }
+}
+
 fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = load(arguments, &environment)?;
-    let mut observer = observer(arguments, &config)?;
+    // Nothing here needs a sensor, and somebody may be running who reads them.
+    let quiet = observe::Config {
+        sensors: Vec::new(),
+        ..config.observe.clone()
+    };
+    let mut observer = open_observer(arguments, quiet)?;
     let node = node_name(&config, &mut observer)?;
     if let Some(pem) = config.read_pem()? {
         tls::client_config(&pem).context("tls")?;

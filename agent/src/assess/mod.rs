@@ -155,7 +155,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
 
 fn sensors(observation: &Observation) -> Vec<Sensor> {
     let zones = zones::other_zones(observation).into_iter();
-    let sensors = zones.map(|(name, zone)| Sensor {
+    let of_zones = zones.map(|(name, zone)| Sensor {
         name,
         unit: Unit::Celsius,
         exponent: -1,
@@ -164,5 +164,12 @@ fn sensors(observation: &Observation) -> Vec<Sensor> {
             Err(err) => Err(err.clone()),
         },
     });
-    sensors.collect()
+    // What was asked for stands first: what is beyond the wire's bound is left out.
+    let configured = observation.sensors.iter().map(|sensor| Sensor {
+        name: sensor.name.clone(),
+        unit: sensor.unit,
+        exponent: sensor.exponent,
+        reading: sensor.reading.clone(),
+    });
+    configured.chain(of_zones).collect()
 }

@@ -12,6 +12,7 @@ mod values;
 mod tables;
 mod comparison;
 mod rules;
+mod sensors;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -207,6 +208,7 @@ impl Config {
             "tls",
             "observe",
             "log",
+            "sensor",
             "condition",
         ])?;
         let default = Self::default();
@@ -219,7 +221,10 @@ impl Config {
                 .parse("interval", interval)?
                 .unwrap_or(default.interval),
             tls: tables::tls(&keys.table("tls")?)?,
-            observe: tables::observe(&keys.table("observe")?)?,
+            observe: observe::Config {
+                sensors: sensors::sensors(&keys.tables("sensor")?)?,
+                ..tables::observe(&keys.table("observe")?)?
+            },
             assess: assess::Config {
                 rules: rules::rules(&keys.tables("condition")?)?,
                 ..default.assess

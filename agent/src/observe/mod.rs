@@ -22,8 +22,13 @@ pub mod thermal;
 pub mod frequency;
 pub mod power;
 pub mod clock;
+mod background;
+mod i2c;
+pub mod sensor;
 
 use std::sync::Arc;
+
+use nodling_boards::sensor::SensorError;
 
 use self::root::Root;
 
@@ -59,6 +64,22 @@ pub enum ReadError {
         /// The cap.
         bytes_max: usize,
     },
+    /// A device on a bus did not answer as it should.
+    #[error("{device}: {cause}")]
+    Device {
+        /// The chip, its bus and its address.
+        device: Box<str>,
+        /// What it did; part of the text, therefore no source.
+        cause: SensorError,
+    },
+    /// What reads it has not come back.
+    #[error("{device}: nothing was read for {age_s} s")]
+    Stale {
+        /// The chip, its bus and its address.
+        device: Box<str>,
+        /// Since the last reading, or since the first attempt.
+        age_s: u64,
+    },
 }
 
 /// An error number of the kernel, shown as its usual text.
@@ -72,6 +93,8 @@ pub struct Config {
     /// Mount points watched although no block device is behind them, for example `/data` on NFS;
     /// a server that does not answer then delays the heartbeat.
     pub filesystems: Vec<String>,
+    /// Sensors on buses that the kernel does not read itself.
+    pub sensors: Vec<sensor::Config>,
 }
 
 /// Whether each core and counter is wanted, or only what a heartbeat carries.
@@ -120,6 +143,8 @@ pub struct Observation {
     pub power: power::Power,
     /// How far the wall clock can be trusted.
     pub clock: clock::Clock,
+    /// The configured sensors, in the order of the configuration.
+    pub sensors: Vec<sensor::Named>,
 }
 
 /// What a boot does not change, or so rarely that five minutes are soon enough.
@@ -170,6 +195,7 @@ pub struct Observer {
     fixed: Option<Kept<Fixed>>,
     layout: Layout,
     links: Option<Kept<Links>>,
+    sensors: sensor::Sensors,
 }
 
 /// What was read, and when.
@@ -197,6 +223,7 @@ impl Observer {
             fixed: None,
             layout: Layout::unknown(),
             links: None,
+            sensors: sensor::Sensors::default(),
         }
     }
 
@@ -209,6 +236,7 @@ impl Observer {
             root,
             config,
             layout,
+            sensors,
             ..
         } = self;
         let root_usage = mount::read_root(root);
@@ -233,6 +261,7 @@ impl Observer {
             frequency: frequency::read(root, &layout.policies),
             power: power::read(root, &layout.power),
             clock: clock::read(root),
+            sensors: sensors.read(root, &config.sensors),
         }
     }
 
@@ -240,6 +269,18 @@ impl Observer {
     pub fn refresh(&mut self) {
         self.fixed = None;
         self.links = None;
+    }
+
+    /// The I2C buses of this machine, as their devices are called.
+    pub fn i2c_buses(&self) -> Vec<String> {
+        let names = self.root.list("dev").ok().flatten().unwrap_or_default();
+        let number = |name: &String| text::number_u32(name.strip_prefix("i2c-")?.as_bytes());
+        let mut buses: Vec<_> = names
+            .into_iter()
+            .filter(|name| number(name).is_some())
+            .collect();
+        buses.sort_unstable_by_key(number);
+        buses.iter().map(|name| format!("/dev/{name}")).collect()
     }
 
     /// Whether the system is going down, to tell a shutdown from a restart of this program.

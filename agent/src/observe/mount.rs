@@ -288,6 +288,7 @@ mod tests {
     fn a_filesystem_that_is_asked_for_is_chosen_whatever_it_is() {
         let config = Config {
             filesystems: vec!["/mnt/nas".into()],
+            ..Config::default()
         };
         assert_eq!(
             mount_points(PI, &config),

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 5] = [
+const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
         &["node_name", "fleet", "broker", "state_dir", "interval"],
@@ -24,6 +24,9 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("tls", &["ca_file", "cert_file", "key_file"]),
     ("observe", &["filesystems"]),
     ("log", &["level"]),
+    ("sensor", &["name", "kind", "bus", "address", "interval"]),
+    ("sensor", &["name", "kind", "shunt_milliohm"]),
+    ("sensor", &["name", "kind", "range_millivolt"]),
     ("condition", &["type", "when", "for", "clear"]),
 ];
 
@@ -95,8 +98,11 @@ fn every_key_has_a_place_in_the_configuration() {
         key_file,
     } = tls;
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
-    let nodling_agent::observe::Config { filesystems } = observe;
-    assert!(filesystems.is_empty());
+    let nodling_agent::observe::Config {
+        filesystems,
+        sensors,
+    } = observe;
+    assert!(filesystems.is_empty() && sensors.is_empty());
     let nodling_agent::assess::Config { thresholds, rules } = assess;
     assert!(rules.is_empty());
     assert_eq!(thresholds.transition_period, Duration::from_secs(300));

@@ -10,5 +10,6 @@ mod support;
 mod observe;
 mod assess;
 mod run;
+mod sensors;
 mod config;
 mod cli;

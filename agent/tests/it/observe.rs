@@ -68,6 +68,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         frequency,
         power,
         clock,
+        sensors,
     } = observation;
     vec![
         ("uptime", format!("{uptime_ms:?}")),
@@ -102,6 +103,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
             format!("{:?}", power.is_under_voltage_alarm),
         ),
         ("clock", format!("{clock:?}")),
+        ("sensors", format!("{sensors:?}")),
     ]
 }
 
