@@ -147,7 +147,8 @@ async fn observe_settled(observer: &mut Observer) -> Observation {
     let given_up = tokio::time::Instant::now() + SENSORS_WITHIN;
     loop {
         let observation = observer.observe(Detail::Dropped);
-        let is_settled = observation.sensors.iter().all(sensor::Named::is_settled);
+        let mut sensors = observation.sensors.iter().chain(&observation.found);
+        let is_settled = sensors.all(sensor::Named::is_settled);
         if is_settled || tokio::time::Instant::now() >= given_up {
             return observation;
         }

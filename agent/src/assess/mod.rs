@@ -26,6 +26,7 @@ use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Status, Statuses, Vitals};
 
+use crate::observe::sensor::Named;
 use crate::observe::{Observation, ReadError, Reading};
 use capacity::Amount;
 use readings::{Value, readings};
@@ -165,11 +166,24 @@ fn sensors(observation: &Observation) -> Vec<Sensor> {
         },
     });
     // What was asked for stands first: what is beyond the wire's bound is left out.
-    let configured = observation.sensors.iter().map(|sensor| Sensor {
-        name: sensor.name.clone(),
-        unit: sensor.unit,
-        exponent: sensor.exponent,
-        reading: sensor.reading.clone(),
-    });
-    configured.chain(of_zones).collect()
+    let configured = observation.sensors.iter().map(sensor);
+    let is_taken = |name: &str| {
+        let mut configured = observation.sensors.iter();
+        configured.any(|sensor| &*sensor.name == name)
+    };
+    let found = observation.found.iter();
+    let found = found.filter(|found| !is_taken(&found.name));
+    configured
+        .chain(of_zones)
+        .chain(found.map(sensor))
+        .collect()
+}
+
+fn sensor(named: &Named) -> Sensor {
+    Sensor {
+        name: named.name.clone(),
+        unit: named.unit,
+        exponent: named.exponent,
+        reading: named.reading.clone(),
+    }
 }

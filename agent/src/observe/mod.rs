@@ -25,6 +25,13 @@ pub mod clock;
 mod background;
 mod i2c;
 pub mod sensor;
+mod channel;
+mod hwmon;
+mod iio;
+mod onewire;
+mod supply;
+mod wireless;
+mod found;
 
 use std::sync::Arc;
 
@@ -145,6 +152,8 @@ pub struct Observation {
     pub clock: clock::Clock,
     /// The configured sensors, in the order of the configuration.
     pub sensors: Vec<sensor::Named>,
+    /// What the kernel's drivers measure besides.
+    pub found: Vec<sensor::Named>,
 }
 
 /// What a boot does not change, or so rarely that five minutes are soon enough.
@@ -196,6 +205,7 @@ pub struct Observer {
     layout: Layout,
     links: Option<Kept<Links>>,
     sensors: sensor::Sensors,
+    found: found::Found,
 }
 
 /// What was read, and when.
@@ -212,6 +222,7 @@ struct Layout {
     zones: Reading<Vec<thermal::Known>>,
     policies: Reading<Vec<frequency::Known>>,
     power: power::Paths,
+    found: found::Lists,
 }
 
 impl Observer {
@@ -224,6 +235,7 @@ impl Observer {
             layout: Layout::unknown(),
             links: None,
             sensors: sensor::Sensors::default(),
+            found: found::Found::default(),
         }
     }
 
@@ -237,6 +249,7 @@ impl Observer {
             config,
             layout,
             sensors,
+            found,
             ..
         } = self;
         let root_usage = mount::read_root(root);
@@ -262,6 +275,7 @@ impl Observer {
             power: power::read(root, &layout.power),
             clock: clock::read(root),
             sensors: sensors.read(root, &config.sensors),
+            found: found.read(root, &layout.found),
         }
     }
 
@@ -336,6 +350,7 @@ impl Layout {
             zones: Ok(None),
             policies: Ok(None),
             power: power::Paths::default(),
+            found: found::Lists::default(),
         }
     }
 
@@ -345,6 +360,7 @@ impl Layout {
             zones: thermal::find(root),
             policies: frequency::find(root),
             power: power::find(root, &profile.power),
+            found: found::find(root),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! A reading through time: awaited, held, stale, failed, and back.
+
 use nodling_boards::sensor::SensorError;
 
 use super::*;

@@ -95,7 +95,7 @@ pub(super) fn read(root: &mut Root, known: &Reading<Vec<Known>>) -> Reading<Vec<
 }
 
 /// A sensor that sleeps is absent.
-fn awake(reading: Reading<i32>) -> Reading<i32> {
+pub(super) fn awake(reading: Reading<i32>) -> Reading<i32> {
     match reading {
         Err(ReadError::Refused {
             cause: Errno(libc::EINVAL | libc::EAGAIN | libc::ENODATA),
