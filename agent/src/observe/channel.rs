@@ -23,8 +23,13 @@ pub(super) struct Known {
 pub(super) enum Source {
     /// A number; times ten to this power it is in the unit.
     Number { scale: i8 },
-    /// A count of an analogue converter: (count + offset) × factor, in billionths.
-    Raw { offset: i64, factor: i64, scale: i8 },
+    /// A count of an analogue converter: (count + offset) × factor. Both stand in files, which a
+    /// driver may lock while it asks its chip: whoever reads the count reads them.
+    Raw {
+        offset: Option<String>,
+        factor: String,
+        scale: i8,
+    },
     /// A 1-wire thermometer's own file.
     OneWire,
     /// The same from older kernels, with a checksum.

@@ -63,22 +63,42 @@ fn number_twins(list: &mut [Known]) {
 
 /// What stands in the file of one.
 fn read(known: &Known, root: &mut Root) -> Reading<i32> {
-    let reading = root.parse(&known.path, |text| match &known.source {
-        Source::Number { scale } => known.scaled(decimal(text)?.into(), *scale).map(Some),
+    let path = &known.path;
+    awake(match &known.source {
+        Source::Number { scale } => {
+            root.parse(path, |text| known.scaled(decimal(text)?.into(), *scale))
+        }
         Source::Raw {
             offset,
             factor,
             scale,
-        } => {
-            let count = i128::from(decimal(text)?) + i128::from(*offset);
-            let billionths = count * i128::from(*factor) / BILLION;
-            known.scaled(billionths, *scale).map(Some)
-        }
-        Source::OneWire => onewire::parse(text).map(Some),
-        Source::OneWireSlave => onewire::parse_slave(text).map(Some),
-        Source::Wireless(interface) => wireless::parse(text, interface),
-    });
-    awake(reading.map(Option::flatten))
+        } => read_raw(known, root, (offset.as_deref(), factor), *scale),
+        Source::OneWire => root.parse(path, onewire::parse),
+        Source::OneWireSlave => root.parse(path, onewire::parse_slave),
+        Source::Wireless(interface) => root
+            .parse(path, |text| wireless::parse(text, interface))
+            .map(Option::flatten),
+    })
+}
+
+fn read_raw(
+    known: &Known,
+    root: &mut Root,
+    (offset, factor): (Option<&str>, &str),
+    scale: i8,
+) -> Reading<i32> {
+    let Some(factor) = root.parse(factor, decimal)? else {
+        return Ok(None);
+    };
+    let offset = match offset {
+        Some(path) => root.parse(path, decimal)?,
+        None => None,
+    };
+    root.parse(&known.path, |text| {
+        let count = i128::from(decimal(text)?) + i128::from(offset.unwrap_or(0));
+        let billionths = count * i128::from(factor) / BILLION;
+        known.scaled(billionths, scale)
+    })
 }
 
 fn named(known: &Known, reading: Reading<i32>) -> Named {

@@ -7,7 +7,7 @@
 
 use nodling_protocol::units::Unit;
 
-use super::channel::{Known, Source, decimal, word};
+use super::channel::{Known, Source, word};
 use super::root::Root;
 use super::text::{lone_text, number_u32};
 
@@ -120,7 +120,7 @@ impl<'f> Channel<'f> {
             })
     }
 
-    fn known(&self, root: &mut Root, directory: &str, device: &str) -> Option<Known> {
+    fn known(&self, root: &Root, directory: &str, device: &str) -> Option<Known> {
         let ChannelKind {
             prefix,
             quantity,
@@ -133,14 +133,14 @@ impl<'f> Channel<'f> {
             (format!("{stem}_input"), Source::Number { scale })
         } else {
             let shared = format!("{directory}/in_{prefix}");
-            let mut number = |what: &str| {
-                let own = root.parse(&format!("{stem}_{what}"), decimal).ok()?;
-                own.or_else(|| root.parse(&format!("{shared}_{what}"), decimal).ok()?)
+            let file = |what: &str| {
+                let both = [format!("{stem}_{what}"), format!("{shared}_{what}")];
+                both.into_iter().find(|path| root.exists(path))
             };
             let source = Source::Raw {
                 // A count without a scale is in no unit.
-                factor: number("scale")?,
-                offset: number("offset").unwrap_or(0),
+                factor: file("scale")?,
+                offset: file("offset"),
                 scale,
             };
             (format!("{stem}_raw"), source)
