@@ -102,7 +102,7 @@ fn open_observer(arguments: &Arguments, config: observe::Config) -> anyhow::Resu
     Ok(Observer::new(root, config))
 }
 
-/// One thread for everything; a second one lives while a name is looked up.
+/// One thread for everything but sensors; a second one lives while a name is looked up.
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

@@ -110,6 +110,8 @@ pub(super) fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn known(unit: Unit, exponent: i8) -> Known {
@@ -162,6 +164,34 @@ mod tests {
         assert!(milli("-274000", Unit::Celsius, -1).is_err());
         assert!(milli("255000", Unit::Celsius, -1).is_err());
         assert!(milli("9000000000", Unit::Volt, -3).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_number_or_refused(text in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = decimal(&text);
+        }
+
+        #[test]
+        fn any_number_is_scaled_or_refused(
+            number in any::<i128>(),
+            scale in -12_i8..12,
+            exponent in -6_i8..6,
+        ) {
+            let _ = known(Unit::Celsius, exponent).scaled(number / 4, scale);
+            let _ = known(Unit::Volt, exponent).scaled(number / 4, scale);
+        }
+
+        #[test]
+        fn a_decimal_that_is_written_is_read(number in any::<i32>(), places in 0..9_u32) {
+            let (sign, ten) = (if number < 0 { "-" } else { "" }, 10_u32.pow(places));
+            let number = number.unsigned_abs();
+            let width = usize::try_from(places).unwrap().max(1);
+            let text = format!("{sign}{}.{:0width$}", number / ten, number % ten);
+            let billionths = i128::from(decimal(text.as_bytes()).unwrap());
+            let expected = i128::from(number) * BILLION / i128::from(ten);
+            prop_assert_eq!(billionths.unsigned_abs(), expected.unsigned_abs());
+        }
     }
 
     #[test]

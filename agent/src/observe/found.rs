@@ -15,6 +15,7 @@ use super::background::{Background, Shared};
 use super::channel::{BILLION, Known, Source, decimal};
 use super::root::Root;
 use super::sensor::Named;
+use super::text::Flaw;
 use super::thermal::awake;
 use super::{Errno, ReadError, Reading, hwmon, iio, onewire, supply, wireless};
 
@@ -96,7 +97,8 @@ fn read_raw(
     };
     root.parse(&known.path, |text| {
         let count = i128::from(decimal(text)?) + i128::from(offset.unwrap_or(0));
-        let billionths = count * i128::from(factor) / BILLION;
+        let product = count.checked_mul(factor.into());
+        let billionths = product.ok_or(Flaw::new(1, "a count that nothing counts"))? / BILLION;
         known.scaled(billionths, scale)
     })
 }
