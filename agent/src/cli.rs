@@ -1,4 +1,4 @@
-//! The command line: `nodling-agent [run|assess|check|leave|sensors] [flags]`.
+//! The command line: `nodling-agent [run|assess|check|replay|leave|sensors] [flags]`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -15,6 +15,8 @@ Commands:
   run            report until stopped (this is the default)
   assess         observe twice, a second apart, and print what that means as JSON
   check          read the configuration and print it as it will be used
+  replay FILE    read signals, one JSON object a line (- for standard input), and print what
+                 the configured thresholds make of them
   leave          tell the gateway that this node is gone for good
   sensors        read each sensor once and say why one is not read
 
@@ -47,6 +49,8 @@ pub enum Command {
     Help,
     /// Say goodbye for good.
     Leave,
+    /// Judge what was recorded.
+    Replay,
     /// Report.
     Run,
     /// Print sensors and their readings.
@@ -62,6 +66,8 @@ pub struct Arguments {
     pub command: Command,
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// What `replay` reads.
+    pub file: Option<PathBuf>,
     /// `--root`.
     pub root: PathBuf,
     /// Flags that beat the file.
@@ -77,6 +83,7 @@ impl Arguments {
         let mut parsed = Self {
             command: Command::Run,
             config: None,
+            file: None,
             root: PathBuf::from("/"),
             overrides: Overrides::default(),
         };
@@ -113,10 +120,14 @@ impl Arguments {
                         Some("run") => Command::Run,
                         Some("assess") => Command::Assess { is_once: false },
                         Some("check") => Command::Check,
+                        Some("replay") => Command::Replay,
                         Some("leave") => Command::Leave,
                         Some("sensors") => Command::Sensors,
                         _ => return Err(unknown(&name)),
                     });
+                }
+                Value(file) if command == Some(Command::Replay) && parsed.file.is_none() => {
+                    parsed.file = Some(file.into());
                 }
                 Long(_) | Short(_) | Value(_) => return Err(argument.unexpected()),
             }
@@ -125,6 +136,9 @@ impl Arguments {
         parsed.command = match (command.unwrap_or(Command::Run), is_once) {
             (Command::Assess { .. }, is_once) => Command::Assess { is_once },
             (_, true) => return Err("--once belongs to assess".into()),
+            (Command::Replay, false) if parsed.file.is_none() => {
+                return Err("replay wants a file, or - for standard input".into());
+            }
             (command, false) => command,
         };
         Ok(parsed)
@@ -141,7 +155,8 @@ fn once<T>(flag: &str, place: &mut Option<T>, value: T) -> Result<(), lexopt::Er
 
 fn unknown(name: &OsStr) -> lexopt::Error {
     let name = name.to_string_lossy();
-    format!("unknown command {name:?}: expected run, assess, check, leave or sensors").into()
+    let expected = "run, assess, check, replay, leave or sensors";
+    format!("unknown command {name:?}: expected {expected}").into()
 }
 
 #[cfg(test)]
@@ -174,6 +189,17 @@ mod tests {
             Command::Assess { is_once: false }
         );
         assert_eq!(parse("run --once").unwrap_err(), "--once belongs to assess");
+    }
+
+    #[test]
+    fn replay_wants_one_file() {
+        let arguments = parse("replay - --config a.toml").unwrap();
+        assert_eq!(arguments.command, Command::Replay);
+        assert_eq!(arguments.file, Some(PathBuf::from("-")));
+        let without = parse("replay").unwrap_err();
+        assert_eq!(without, "replay wants a file, or - for standard input");
+        assert!(parse("replay a b").unwrap_err().contains("\"b\""));
+        assert!(parse("check a").unwrap_err().contains("\"a\""));
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
         "vitals": vitals
             .map(|vital| (vital.name.to_owned(), number(vital.value)))
             .collect::<Map<_, _>>(),
-        "readings": readings(observation, assessment).map(reading).collect::<Vec<_>>(),
+        "readings": readings(observation, assessment)
+            .map(|named| reading(observation, named))
+            .collect::<Vec<_>>(),
         "board": {
             "name": board.name,
             "model": board.model,
@@ -146,9 +148,19 @@ fn conditions(assessment: &Assessment, wall_unix_s: i64) -> Value {
     others.chain(ready.into_iter().map(known)).collect()
 }
 
+/// The vital that the kubelet takes from the root cgroup.
+const WORKING_SET: &str = "memory_working_set";
+
 /// A reading as people read it; what is not known is null.
-fn reading(Named { name, unit, value }: Named<'_>) -> Value {
+fn reading(observation: &Observation, Named { name, unit, value }: Named<'_>) -> Value {
     let mut shown = json!({ "name": name, "value": number(value), "unit": unit });
+    let is_kubelets = matches!(observation.memory_cgroup, Ok(Some(_)));
+    if let (readings::Value::Known(_), Value::Object(fields)) = (value, &mut shown)
+        && name == WORKING_SET
+        && !is_kubelets
+    {
+        fields.insert("source".into(), "/proc/meminfo".into());
+    }
     if let (readings::Value::Failed(err), Value::Object(fields)) = (value, &mut shown) {
         fields.insert("error".into(), err.to_string().into());
     }

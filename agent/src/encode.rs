@@ -1,9 +1,10 @@
 //! Stage 3: numbers an assessment and turns it into at most `MAX_FRAME_LEN` bytes.
 //!
 //! An [`Encoder`] counts sessions, sequences within them and generations of Facts; it cannot
-//! fail: Facts that do not fit are sent without labels, then without sensors. Pure.
+//! fail: Facts that do not fit are sent without what rules say, then without labels, then without
+//! sensors. Pure.
 
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 use nodling_protocol::detail::{
     ClockDetail, CpuTimes, DiskDetail, FilesystemDetail, InterfaceDetail, MemoryDetail,
@@ -92,10 +93,14 @@ impl Encoder {
         facts.instance = self.instance;
         facts.generation = self.generation;
         let position = self.position();
-        for shed in 0..3 {
+        for shed in 0..4 {
             match shed {
-                1 => facts.labels.clear(),
-                2 => facts.sensors.clear(),
+                1 => facts
+                    .conditions
+                    .iter_mut()
+                    .for_each(|custom| custom.rule = ""),
+                2 => facts.labels.clear(),
+                3 => facts.sensors.clear(),
                 _ => {}
             }
             let message = Message::Facts(&facts);
@@ -178,13 +183,18 @@ impl Encoder {
         slow.uptime = Uptime(0);
         slow.generation = 0;
         slow.will_hash = WillHash([0; WillHash::LEN]);
+        slow.conditions.clear();
         let position = Position {
             tag: 0,
             session: 0,
             sequence: 0,
         };
-        let len = encode_clear(self.buffer.as_mut_slice(), position, Message::Facts(&slow));
         let mut hasher = std::hash::DefaultHasher::new();
+        // Apart, since with every rule they would not always fit.
+        for custom in &facts.conditions {
+            (custom.name, custom.rule).hash(&mut hasher);
+        }
+        let len = encode_clear(self.buffer.as_mut_slice(), position, Message::Facts(&slow));
         hasher.write(self.buffer.get(..len.unwrap_or(0)).unwrap_or_default());
         hasher.finish()
     }

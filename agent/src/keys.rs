@@ -3,6 +3,7 @@
 //! What is wrong names the file, the line, the key, what stands there and what should. A key that
 //! nobody knows is an error, since a misspelt key would otherwise silently be a default.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
@@ -198,11 +199,6 @@ impl<'d> Keys<'d> {
         }
     }
 
-    /// Whether a key is there.
-    pub fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
     /// A value made of a whole number; `expected` says which ones, with an example.
     pub fn number<T>(
         &self,
@@ -213,15 +209,9 @@ impl<'d> Keys<'d> {
         let Some(value) = self.find(name) else {
             return Ok(None);
         };
-        let number = match value.get_ref() {
-            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
-            DeValue::String(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_)
-            | DeValue::Table(_) => None,
-        };
+        let number = value.get_ref().as_integer();
+        let number =
+            number.and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
         let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
         number.and_then(parse).map(Some).ok_or_else(refused)
     }
@@ -243,6 +233,36 @@ impl<'d> Keys<'d> {
             strings.push(text.clone().into_owned());
         }
         Ok(Some(strings))
+    }
+
+    /// True or false.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let got = || shown(value.get_ref());
+        let refused = || self.refuse(name, value.span(), got(), "true or false");
+        value.get_ref().as_bool().map(Some).ok_or_else(refused)
+    }
+
+    /// A whole number that is not negative and fits in 31 bits, as Kubernetes has them.
+    pub fn count(&self, name: &str) -> Result<Option<u32>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|number| {
+            let number = i32::from_str_radix(number.as_str(), number.radix()).ok()?;
+            u32::try_from(number).ok()
+        });
+        let expected = "a whole number from 0 to 2147483647";
+        let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
+        number.map(Some).ok_or_else(refused)
+    }
+
+    /// Whether the key is there, whatever its value.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
     }
 
     fn find(&self, name: &str) -> Option<&'d Spanned<DeValue<'d>>> {
@@ -341,6 +361,19 @@ fn syntax(text: &str, err: &toml::de::Error) -> String {
     }
 }
 
+/// What is wrong with a line of JSON, and where in it.
+pub(crate) fn syntax_of_line(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    // The parser counts the lines of what it is given, which is one.
+    let said = message
+        .rsplit_once(" at line ")
+        .map_or(&*message, |(said, _)| said);
+    match err.column() {
+        0 => said.to_owned(),
+        column => format!("column {column}: {said}"),
+    }
+}
+
 fn line(text: &str, span: Option<Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -359,15 +392,28 @@ fn shown(value: &DeValue<'_>) -> String {
     }
 }
 
-fn hint(name: &str, known: &[&str]) -> String {
+/// The nearest key, or all of them.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
     /// Two slips of the finger.
     const NEAR: usize = 2;
     let nearest = known.iter().map(|key| (distance(name, key), *key)).min();
     match nearest {
         Some((steps, key)) if steps <= NEAR && steps < name.chars().count().div_ceil(2) => {
-            format!("did you mean {key}?")
+            format!("did you mean {}?", written(key))
         }
-        _ => format!("known here: {}", known.join(", ")),
+        _ => {
+            let known: Vec<_> = known.iter().map(|key| written(key)).collect();
+            format!("known here: {}", known.join(", "))
+        }
+    }
+}
+
+/// A key as TOML wants it written.
+fn written(key: &str) -> Cow<'_, str> {
+    if key.contains('.') {
+        format!("{key:?}").into()
+    } else {
+        key.into()
     }
 }
 

@@ -9,6 +9,7 @@
 //! Modules stand in the order in which data flows; `run` turns the wheel. The agent starts no
 //! other program, and writes one file once.
 
+pub mod quantity;
 pub mod observe;
 pub mod assess;
 pub mod encode;
@@ -20,7 +21,9 @@ pub mod cli;
 pub mod unjudged;
 pub mod describe;
 pub mod inventory;
+pub mod replay;
 pub mod instance;
+pub mod alarm;
 pub mod parts;
 mod agenda;
 mod goodbye;

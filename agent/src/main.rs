@@ -1,11 +1,14 @@
 //! The program: turns command line and configuration into the parts of an agent and runs them.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use nodling_agent::alarm::Alarm;
+use nodling_agent::assess::capacity::{self, ReservationError};
 use nodling_agent::assess::{State, assess};
 use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
@@ -17,6 +20,7 @@ use nodling_agent::observe::{self, Detail, Observation, Observer, sensor};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
+use nodling_agent::replay::{self, ReplayError};
 use nodling_agent::run::Agent;
 use nodling_agent::unjudged::warn_unjudged;
 use nodling_agent::{instance, telemetry};
@@ -58,7 +62,8 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             let is_journal = environment.is_journal;
             telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
             let state = State::new(config.assess.clone());
-            let observer = observer(arguments, &config)?;
+            let mut observer = observer(arguments, &config)?;
+            first_look(&config, &mut observer)?;
             block_on(print_assessment(observer, state, is_once))?
         }
         Command::Check => check(arguments),
@@ -67,6 +72,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             let observer = observer(arguments, &config)?;
             block_on(print_sensors(observer, &config.observe.sensors))?
         }
+        Command::Replay => replay(arguments),
         Command::Run | Command::Leave => {
             let environment = Environment::read();
             let config = load(arguments, &environment)?;
@@ -80,7 +86,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that has enough, such as `head`, is no failure.
-        Err(err) if err.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(err) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("writing to standard output"),
     }
 }
@@ -165,7 +171,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
         ..config.observe.clone()
     };
     let mut observer = open_observer(arguments, quiet)?;
-    let node = node_name(&config, &mut observer)?;
+    let node = config.node_name(&first_look(&config, &mut observer)?.fixed.host.hostname)?;
     if let Some(pem) = config.read_pem()? {
         tls::client_config(&pem).context("tls")?;
     }
@@ -173,9 +179,41 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     print(&config.resolved(&node, &state_dir).to_string())
 }
 
-fn node_name(config: &Config, observer: &mut Observer) -> Result<String, ConfigError> {
+/// Observes once, and refuses to reserve what the board does not have.
+fn first_look(config: &Config, observer: &mut Observer) -> Result<Observation, ReservationError> {
     let observation = observer.observe(Detail::Dropped);
-    config.node_name(&observation.fixed.host.hostname)
+    let capacity = capacity::capacity(&observation, config.assess.pods);
+    capacity::check(&capacity, &config.assess)?;
+    Ok(observation)
+}
+
+fn replay(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = load(arguments, &Environment::read())?;
+    let thresholds = &config.assess.thresholds;
+    let output = std::io::stdout().lock();
+    let result = match arguments.file.as_deref() {
+        None => return Ok(()),
+        Some(file) if file == Path::new("-") => replay::replay(
+            thresholds,
+            "standard input",
+            std::io::stdin().lock(),
+            output,
+        ),
+        Some(file) => {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a recording, not the board's file"
+            )]
+            let input = File::open(file).with_context(|| format!("reading {}", file.display()))?;
+            let input = BufReader::new(input);
+            replay::replay(thresholds, &file.to_string_lossy(), input, output)
+        }
+    };
+    match result {
+        // A reader that has enough, such as `head`, is no failure.
+        Err(ReplayError::Write(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 async fn live(
@@ -193,7 +231,13 @@ async fn live(
         .transpose()
         .context("tls")?;
     let mut observer = observer(arguments, &config)?;
-    let node = node_name(&config, &mut observer)?;
+    let is_leaving = arguments.command == Command::Leave;
+    let observation = if is_leaving {
+        observer.observe(Detail::Dropped)
+    } else {
+        first_look(&config, &mut observer)?
+    };
+    let node = config.node_name(&observation.fixed.host.hostname)?;
     let instance = identity(&config.state_dir(&environment));
     let session = Session::new(
         broker.clone(),
@@ -219,7 +263,6 @@ async fn live(
         interval: config.interval,
         random,
     };
-    let is_leaving = arguments.command == Command::Leave;
     // A handful is never outstanding; both ends run in one thread.
     let (notices_in, notices) = mpsc::channel(8);
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
@@ -229,6 +272,7 @@ async fn live(
     telemetry::ready(&format!("connecting to {}", broker.address()));
     tokio::spawn(session.run(outbox_out, notices_in, random));
     let ends = Ports {
+        alarm: Alarm::new(),
         outbox,
         notices,
         signals,

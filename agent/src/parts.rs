@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::alarm::Alarm;
 use crate::assess::State;
 use crate::encode::Encoder;
 use crate::observe::Observer;
@@ -31,6 +32,8 @@ pub struct Parts {
 /// The loop's ends of its channels.
 #[derive(Debug)]
 pub struct Ports {
+    /// Wakes the loop when something is due.
+    pub alarm: Alarm,
     /// State for the session.
     pub outbox: watch::Sender<Outbox>,
     /// What the session tells.

@@ -18,8 +18,7 @@ use crate::observe::{Detail, Observation};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
-use crate::telemetry;
-use crate::unjudged::warn_unjudged;
+use crate::{telemetry, unjudged};
 
 /// Conditions are judged at least this often, however seldom beats are wanted.
 const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
@@ -117,7 +116,7 @@ impl Agent {
     pub fn start(mut parts: Parts) -> Self {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
-        warn_unjudged(&latest.0, &latest.1);
+        unjudged::warn_unjudged(&latest.0, &latest.1);
         let first = phase(&parts.node, parts.interval);
         Self {
             agenda: Agenda {
@@ -148,7 +147,7 @@ impl Agent {
     pub async fn run(mut self, mut ports: Ports) -> Result<(), RunError> {
         loop {
             let input = tokio::select! {
-                () = tokio::time::sleep_until(self.agenda.next()) => Input::Due,
+                () = ports.alarm.until(self.agenda.next()) => Input::Due,
                 notice = ports.notices.recv() => match notice {
                     Some(notice) => Input::Notice(notice),
                     None => return Err(RunError::SessionEnded),

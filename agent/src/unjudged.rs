@@ -8,7 +8,7 @@ use std::fmt;
 use tracing::warn;
 
 use crate::assess::Assessment;
-use crate::assess::readings::{Value, readings};
+use crate::assess::readings::{Named, Value, readings};
 use crate::assess::rules::Rule;
 use crate::keys::distance;
 use crate::observe::Observation;
@@ -39,15 +39,23 @@ pub fn unjudged<'a>(
             }),
             Some(_) => None,
             None => {
-                let mut nearest: Vec<_> = readings(observation, assessment)
-                    .map(|reading| reading.name)
-                    .collect();
-                nearest.sort_by_cached_key(|other| distance(name, other));
-                nearest.truncate(NEAREST);
+                let nearest = nearest(name, readings(observation, assessment));
                 Some(Unjudged { rule, nearest })
             }
         }
     })
+}
+
+/// The names that are half the same at least, or else the one that is least different.
+fn nearest<'a>(name: &str, all: impl Iterator<Item = Named<'a>>) -> Vec<&'a str> {
+    let mut near: Vec<_> = all
+        .map(|other| (distance(name, other.name), other.name))
+        .collect();
+    near.sort_unstable();
+    let is_near = |(steps, other): &(usize, &str)| steps * 2 <= name.len().max(other.len());
+    let count = near.iter().take_while(|other| is_near(other)).count();
+    near.truncate(count.clamp(1, NEAREST));
+    near.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Warns of each rule that this board cannot judge.
@@ -64,10 +72,10 @@ impl fmt::Display for Unjudged<'_> {
         if self.nearest.is_empty() {
             write!(f, "the reading {name} has no value on this board")
         } else {
-            let nearest = self.nearest.join(", ");
+            let nearest = self.nearest.join(" or ");
             write!(
                 f,
-                "this board has no reading {name}; the nearest are {nearest}"
+                "this board has no reading {name}: did you mean {nearest}?"
             )
         }
     }

@@ -196,11 +196,22 @@ impl Lab {
 
     /// Starts an agent with its state in `state`, so that a restart or a clone can share it.
     pub fn agent_with(&self, name: &str, state: &str, arguments: &[&str]) -> Result<Agent> {
+        self.agent_configured(name, state, "", arguments)
+    }
+
+    /// The same with further lines of configuration.
+    pub fn agent_configured(
+        &self,
+        name: &str,
+        state: &str,
+        lines: &str,
+        arguments: &[&str],
+    ) -> Result<Agent> {
         let configuration = self.path().join(format!("agent-{state}.toml"));
         let state_dir = self.path().join(format!("state-{state}"));
         let fleet = self.fleet();
         let text = format!(
-            "fleet = \"{fleet}\"\nstate_dir = \"{}\"\n",
+            "fleet = \"{fleet}\"\nstate_dir = \"{}\"\n{lines}",
             state_dir.display()
         );
         std::fs::write(&configuration, text)?;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::bail;
 use serde_json::Value;
@@ -291,14 +292,22 @@ or, where rustup has it: rustup target add {BARE_METAL}"
 fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let stated = stated_msrv(context.repo)?;
     dependencies_allow(context.repo, &stated)?;
+    let active = shell::output(Command::new("rustc").arg("--version"))?;
+    let active = active.split_whitespace().nth(1).unwrap_or_default();
+    if is_release_of(&stated, active) {
+        // Every other suite has built with the oldest compiler that is promised.
+        return Ok(Outcome::Passed);
+    }
     let rustup = |arguments: &[&str]| {
         let mut command = context.repo.program("rustup");
-        command.args(["run", &stated]).args(arguments);
+        command
+            .args(["run", &format!("{stated}.0")])
+            .args(arguments);
         command
     };
     if !shell::succeeds(&mut rustup(&["cargo", "--version"])) {
         return Ok(Outcome::Partly(format!(
-            "no dependency asks for more than {stated}; build skipped: toolchain {stated} is not installed"
+            "no dependency asks for more than {stated}; build skipped: toolchain {stated}.0 is not installed"
         )));
     }
     let mut check = rustup(&["cargo", "check", "--workspace", "--locked"]);
@@ -307,6 +316,13 @@ fn msrv(context: &Context<'_>) -> anyhow::Result<Outcome> {
         .env("CARGO_TARGET_DIR", context.repo.cache.join("msrv"));
     shell::run(&mut check)?;
     Ok(Outcome::Passed)
+}
+
+/// Whether `1.95.0` is a release of `1.95`.
+fn is_release_of(stated: &str, version: &str) -> bool {
+    version
+        .strip_prefix(stated)
+        .is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
 }
 
 /// The real parts that the end-to-end tests hold together.

@@ -6,10 +6,9 @@
 
 use nodling_protocol::{ConditionKind, Statuses};
 
+use super::eviction::PRESSURES;
 use super::finding::Finding;
 use super::latch::{Hold, Latch};
-use super::pressure::{PRESSURES, Pressures};
-use super::thresholds::Thresholds;
 use super::zones::main_zone;
 use crate::observe::disk::Filesystem;
 use crate::observe::power::Throttled;
@@ -36,26 +35,21 @@ const READ_ONLY_KINDS: [&str; 5] = ["cramfs", "erofs", "iso9660", "squashfs", "u
 /// What must be remembered to judge the next tick.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    pressures: Pressures,
     latches: [Latch; ConditionKind::ALL.len()],
     /// Mount points that this agent has seen writable.
     writable: Vec<Box<str>>,
 }
 
 impl Conditions {
-    /// Judges one tick.
+    /// Judges one tick, in which [`PRESSURES`] were found so.
     pub(super) fn update(
         &mut self,
         observation: &Observation,
-        thresholds: &Thresholds,
+        pressures: [Finding; PRESSURES.len()],
     ) -> Statuses {
-        let pressures = self.pressures.update(observation, thresholds);
         let mut statuses = Statuses::default();
         for &kind in ConditionKind::ALL {
-            let pressure = PRESSURES
-                .iter()
-                .zip(pressures)
-                .find(|((of, _), _)| *of == kind);
+            let pressure = PRESSURES.iter().zip(pressures).find(|(of, _)| **of == kind);
             let finding = match pressure {
                 Some((_, finding)) => finding,
                 None => self.find(kind, observation),

@@ -5,6 +5,7 @@
 //! test is a list of observations.
 
 pub mod thresholds;
+pub mod eviction;
 pub mod capacity;
 pub mod decimal;
 pub mod readings;
@@ -28,7 +29,7 @@ use nodling_protocol::{Status, Statuses, Vitals};
 
 use crate::observe::sensor::Named;
 use crate::observe::{Observation, ReadError, Reading};
-use capacity::Amount;
+use capacity::{Amount, Pods, Reserved};
 use readings::{Value, readings};
 use rules::Rule;
 use thresholds::Thresholds;
@@ -38,6 +39,10 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// What is kept back for others than pods.
+    pub reserved: Reserved,
+    /// How many pods are offered.
+    pub pods: Pods,
     /// The conditions that the board's owner defined, in the order in which they are sent.
     pub rules: Arc<[Rule]>,
 }
@@ -47,6 +52,7 @@ pub struct Config {
 pub struct State {
     config: Config,
     cpu_busy: rates::CpuBusy,
+    pressures: pressure::Pressures,
     conditions: conditions::Conditions,
     latches: rules::Latches,
 }
@@ -55,6 +61,7 @@ impl State {
     /// Remembers nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
+            pressures: pressure::Pressures::new(&config.thresholds),
             config,
             ..Self::default()
         }
@@ -129,18 +136,17 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu = observation.cpu.as_ref().ok().and_then(Option::as_ref);
     let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
     let tally = vitals::vitals(observation, cpu_busy);
-    let capacity = capacity::capacity(observation);
+    let capacity = capacity::capacity(observation, state.config.pods);
+    let pressures = state.pressures.update(observation);
     let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state
-            .conditions
-            .update(observation, &state.config.thresholds),
+        conditions: state.conditions.update(observation, pressures),
         custom: Statuses::default(),
         rules: Arc::clone(&state.config.rules),
         sensors: sensors(observation),
-        allocatable: capacity::allocatable(&capacity, &state.config.thresholds),
+        allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
         addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
     };

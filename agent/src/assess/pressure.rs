@@ -1,131 +1,107 @@
-//! The kubelet's three pressures: memory, disk, process ids.
+//! The kubelet's three pressures: memory, disk, process ids, from what was observed.
 //!
-//! As its eviction manager judges (pkg/kubelet/eviction): a threshold is met while strictly less
-//! than the limit is available; a condition is reported until its transition period has passed; a
-//! signal without an observation is skipped.
+//! `eviction.rs` judges as the kubelet does, which reports "no pressure" of what it cannot see;
+//! here a pressure of which no signal is observed is absent. Image and container filesystems have
+//! no signal: they are a container runtime's, and a node without one has none.
 
-use nodling_protocol::ConditionKind;
-
+use super::eviction::{Eviction, Observed, PRESSURES, Signals};
 use super::finding::Finding;
 use super::thresholds::{Signal, Thresholds};
 use crate::observe::memory::MemoryCgroup;
 use crate::observe::{Observation, ReadError};
 
-/// How much of something is left, of how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Available {
-    /// Left.
-    pub(super) available: u64,
-    /// Of how much.
-    pub(super) capacity: u64,
-}
-
-/// When each pressure's threshold was last met.
+/// What each pressure's thresholds have met so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pressures {
-    met_ms: [Option<u64>; PRESSURES.len()],
+    eviction: Eviction,
 }
 
-/// In the order of [`Pressures`].
-pub(super) const PRESSURES: [(ConditionKind, &[Signal]); 3] = [
-    (ConditionKind::MemoryPressure, &[Signal::MemoryAvailable]),
-    (
-        ConditionKind::DiskPressure,
-        &[Signal::NodefsAvailable, Signal::NodefsInodesFree],
-    ),
-    (ConditionKind::PidPressure, &[Signal::PidAvailable]),
-];
-
 impl Pressures {
-    /// Whether each pressure holds.
-    pub(super) fn update(
-        &mut self,
-        observation: &Observation,
-        thresholds: &Thresholds,
-    ) -> [Finding; PRESSURES.len()] {
-        let now_ms = observation.uptime_ms;
-        let period_ms = u64::try_from(thresholds.transition_period.as_millis()).unwrap_or(u64::MAX);
-        let mut all = [Finding::Absent; PRESSURES.len()];
-        for (((_, signals), met_ms), finding) in
-            PRESSURES.iter().zip(&mut self.met_ms).zip(&mut all)
-        {
-            *finding = look(observation, thresholds, signals);
-            if *finding == Finding::Holds(true) {
-                *met_ms = Some(now_ms);
+    /// Nothing is met yet.
+    pub(super) fn new(thresholds: &Thresholds) -> Self {
+        Self {
+            eviction: Eviction::new(thresholds),
+        }
+    }
+
+    /// Whether each of [`PRESSURES`] holds.
+    pub(super) fn update(&mut self, observation: &Observation) -> [Finding; PRESSURES.len()] {
+        let signals = signals(observation);
+        let pressures = self.eviction.update(&signals, observation.uptime_ms);
+        let mut findings = [Finding::Absent; PRESSURES.len()];
+        for ((kind, pressure), finding) in PRESSURES.iter().zip(pressures).zip(&mut findings) {
+            let of_kind = Signal::ALL.into_iter().zip(signals);
+            let of_kind = of_kind.filter(|(signal, _)| signal.condition() == *kind);
+            for (_, observed) in of_kind {
+                *finding = finding.worst(match observed {
+                    Observed::Absent => Finding::Absent,
+                    Observed::Failed => Finding::Failed,
+                    Observed::Available { .. } => Finding::Holds(pressure.is_reported),
+                });
             }
-            let is_recent = met_ms.is_some_and(|met_ms| now_ms.saturating_sub(met_ms) < period_ms);
-            if is_recent && *finding == Finding::Holds(false) {
+            if pressure.is_met {
                 *finding = Finding::Holds(true);
             }
         }
-        all
+        findings
     }
 }
 
-fn look(observation: &Observation, thresholds: &Thresholds, signals: &[Signal]) -> Finding {
-    let mut finding = Finding::Absent;
-    for signal in signals {
-        let now = match available(observation, *signal) {
-            Ok(Some(has)) => Finding::Holds(is_met(has, *signal, thresholds)),
-            Ok(None) => Finding::Absent,
-            Err(_) => Finding::Failed,
-        };
-        finding = finding.worst(now);
-    }
-    finding
-}
-
-fn is_met(has: Available, signal: Signal, thresholds: &Thresholds) -> bool {
-    let mut of_signal = thresholds.hard.iter().filter(|hard| hard.signal == signal);
-    of_signal.any(|hard| has.available < hard.limit.of(has.capacity))
-}
-
-/// How much of a signal is left.
-pub(super) fn available(
-    observation: &Observation,
-    signal: Signal,
-) -> Result<Option<Available>, &ReadError> {
-    match signal {
-        Signal::MemoryAvailable => {
-            let memory = observation.memory.as_ref()?.as_ref();
-            Ok(memory
-                .zip(working_set_bytes(observation)?)
-                .map(|(memory, used)| {
-                    let capacity = memory.total_kib.saturating_mul(1024);
-                    Available {
-                        available: capacity.saturating_sub(used),
-                        capacity,
-                    }
-                }))
-        }
-        Signal::NodefsAvailable => {
-            let usage = observation.root_usage.as_ref()?.as_ref();
-            Ok(usage.map(|usage| Available {
-                available: usage.available_bytes,
-                capacity: usage.capacity_bytes,
-            }))
-        }
-        // btrfs and vfat have no inodes to run short of.
-        Signal::NodefsInodesFree => {
-            let usage = observation.root_usage.as_ref()?.as_ref();
-            Ok(usage
-                .filter(|usage| usage.inodes != 0)
-                .map(|usage| Available {
-                    available: usage.inodes_free,
-                    capacity: usage.inodes,
-                }))
-        }
-        Signal::PidAvailable => {
-            let load = observation.load.as_ref()?.as_ref();
-            let pid_max = observation.fixed.pid_max.as_ref()?;
-            let threads_max = observation.fixed.threads_max.as_ref()?;
-            let capacity = [*pid_max, *threads_max].into_iter().flatten().min();
-            Ok(load.zip(capacity).map(|(load, capacity)| Available {
-                available: capacity.saturating_sub(u64::from(load.threads)),
-                capacity,
-            }))
+/// Every signal, as it was observed.
+fn signals(observation: &Observation) -> Signals {
+    let mut signals = Signals::default();
+    let observed = [
+        (Signal::MemoryAvailable, memory(observation)),
+        (Signal::NodefsAvailable, space(observation)),
+        (Signal::NodefsInodesFree, inodes(observation)),
+        (Signal::PidAvailable, process_ids(observation)),
+    ];
+    for (signal, left) in observed {
+        if let Some(observed) = signals.get_mut(signal.index()) {
+            *observed = match left {
+                Ok(Some((available, capacity))) => Observed::Available {
+                    available,
+                    capacity: Some(capacity),
+                },
+                Ok(None) => Observed::Absent,
+                Err(_) => Observed::Failed,
+            };
         }
     }
+    signals
+}
+
+/// What is left, and of how much.
+type Left<'o> = Result<Option<(u64, u64)>, &'o ReadError>;
+
+fn memory(observation: &Observation) -> Left<'_> {
+    let memory = observation.memory.as_ref()?.as_ref();
+    let both = memory.zip(working_set_bytes(observation)?);
+    Ok(both.map(|(memory, used)| {
+        let capacity = memory.total_kib.saturating_mul(1024);
+        (capacity.saturating_sub(used), capacity)
+    }))
+}
+
+fn space(observation: &Observation) -> Left<'_> {
+    let usage = observation.root_usage.as_ref()?.as_ref();
+    Ok(usage.map(|usage| (usage.available_bytes, usage.capacity_bytes)))
+}
+
+fn inodes(observation: &Observation) -> Left<'_> {
+    let usage = observation.root_usage.as_ref()?.as_ref();
+    // btrfs and vfat have none to run short of.
+    let limited = usage.filter(|usage| usage.inodes != 0);
+    Ok(limited.map(|usage| (usage.inodes_free, usage.inodes)))
+}
+
+fn process_ids(observation: &Observation) -> Left<'_> {
+    let load = observation.load.as_ref()?.as_ref();
+    let pid_max = observation.fixed.pid_max.as_ref()?;
+    let threads_max = observation.fixed.threads_max.as_ref()?;
+    let capacity = [*pid_max, *threads_max].into_iter().flatten().min();
+    let both = load.zip(capacity);
+    Ok(both.map(|(load, capacity)| (capacity.saturating_sub(u64::from(load.threads)), capacity)))
 }
 
 /// Usage less inactive file pages: from the root cgroup as the kubelet reads it, or, where the

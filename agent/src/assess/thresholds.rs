@@ -1,31 +1,101 @@
 //! Below which amounts the kubelet evicts, and what that leaves for pods.
 //!
-//! The defaults and the arithmetic are the kubelet's (pkg/kubelet/eviction): percentages are
-//! 32-bit floats, so 10 % of a disk is the same byte count as there.
+//! Signals, defaults and arithmetic are the kubelet's (pkg/kubelet/eviction): percentages are
+//! 32-bit floats, so 10 % of a disk is the same byte count as there. Who meets a threshold when is
+//! judged in `eviction.rs`.
 
+use std::fmt;
 use std::time::Duration;
 
 use nodling_protocol::ConditionKind;
 
-/// Something that can run short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::quantity::{Quantity, QuantityError};
+
+/// Something that can run short, in the order in which the kubelet lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
-    /// `memory.available`: all of it less the working set.
+    /// Memory less the working set.
     MemoryAvailable,
-    /// `nodefs.available`: space on the root filesystem.
+    /// Space on the root filesystem; the kubelet's is that of `/var/lib/kubelet`.
     NodefsAvailable,
-    /// `nodefs.inodesFree`: inodes on the root filesystem.
+    /// Inodes on it.
     NodefsInodesFree,
-    /// `pid.available`: process ids.
+    /// Space for images, where a container runtime keeps them on a filesystem of their own.
+    ImagefsAvailable,
+    /// Inodes there.
+    ImagefsInodesFree,
+    /// Space for the layers that containers write.
+    ContainerfsAvailable,
+    /// Inodes there.
+    ContainerfsInodesFree,
+    /// Memory that pods may use, less their working set; there are no pods here.
+    AllocatableMemoryAvailable,
+    /// Process ids.
     PidAvailable,
 }
 
 impl Signal {
+    /// Every signal.
+    pub const ALL: [Self; 9] = [
+        Self::MemoryAvailable,
+        Self::NodefsAvailable,
+        Self::NodefsInodesFree,
+        Self::ImagefsAvailable,
+        Self::ImagefsInodesFree,
+        Self::ContainerfsAvailable,
+        Self::ContainerfsInodesFree,
+        Self::AllocatableMemoryAvailable,
+        Self::PidAvailable,
+    ];
+
+    /// As the kubelet's configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        self.names().0
+    }
+
+    /// How `replay` names what there is of it.
+    pub const fn capacity_name(self) -> &'static str {
+        self.names().1
+    }
+
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::MemoryAvailable => ("memory.available", "memory.capacity"),
+            Self::NodefsAvailable => ("nodefs.available", "nodefs.capacity"),
+            Self::NodefsInodesFree => ("nodefs.inodesFree", "nodefs.inodes"),
+            Self::ImagefsAvailable => ("imagefs.available", "imagefs.capacity"),
+            Self::ImagefsInodesFree => ("imagefs.inodesFree", "imagefs.inodes"),
+            Self::ContainerfsAvailable => ("containerfs.available", "containerfs.capacity"),
+            Self::ContainerfsInodesFree => ("containerfs.inodesFree", "containerfs.inodes"),
+            Self::AllocatableMemoryAvailable => {
+                ("allocatableMemory.available", "allocatableMemory.capacity")
+            }
+            Self::PidAvailable => ("pid.available", "pid.capacity"),
+        }
+    }
+
+    /// The signal of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.as_str() == name)
+    }
+
+    /// Its position in [`Signal::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The condition that tells of it.
     pub const fn condition(self) -> ConditionKind {
         match self {
-            Self::MemoryAvailable => ConditionKind::MemoryPressure,
-            Self::NodefsAvailable | Self::NodefsInodesFree => ConditionKind::DiskPressure,
+            Self::MemoryAvailable | Self::AllocatableMemoryAvailable => {
+                ConditionKind::MemoryPressure
+            }
+            Self::NodefsAvailable
+            | Self::NodefsInodesFree
+            | Self::ImagefsAvailable
+            | Self::ImagefsInodesFree
+            | Self::ContainerfsAvailable
+            | Self::ContainerfsInodesFree => ConditionKind::DiskPressure,
             Self::PidAvailable => ConditionKind::PidPressure,
         }
     }
@@ -35,23 +105,95 @@ impl Signal {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     /// In bytes or pieces.
-    Amount(u64),
-    /// Of the capacity, from 0 to 1.
-    Share(f32),
+    Amount(Quantity),
+    /// Of the capacity, from 0 to 100; nothing is below 0 %, so that is a limit never met.
+    Percent(f32),
+}
+
+/// Why a text is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// Below nothing.
+    #[error("less than nothing")]
+    Negative,
+    /// No number before the percent sign.
+    #[error("not a percentage")]
+    NoPercentage,
+    /// No quantity.
+    #[error(transparent)]
+    NoQuantity(#[from] QuantityError),
+    /// A share of more than there is.
+    #[error("more than 100%")]
+    TooMuch,
+    /// Nothing, where something is needed.
+    #[error("nothing")]
+    Zero,
 }
 
 impl Limit {
-    /// The amount, given what there is.
+    /// Never met: how the kubelet reads both `0%` and `100%`.
+    pub const NEVER: Self = Self::Percent(0.0);
+
+    /// Reads a threshold: positive, or a percentage from 0 to 100.
+    pub fn parse(text: &str) -> Result<Self, LimitError> {
+        if text == "0%" || text == "100%" {
+            return Ok(Self::NEVER);
+        }
+        match Self::read(text)? {
+            Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
+            // The kubelet compares the share, after rounding.
+            Self::Percent(percent) if percent / 100.0 > 1.0 => Err(LimitError::TooMuch),
+            Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
+            Self::Amount(amount) if amount.is_zero() => Err(LimitError::Zero),
+            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+        }
+    }
+
+    /// Reads a minimum reclaim: not negative, or a positive percentage.
+    pub fn parse_reclaim(text: &str) -> Result<Self, LimitError> {
+        match Self::read(text)? {
+            Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
+            Self::Percent(percent) if percent <= 0.0 => Err(LimitError::Zero),
+            Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
+            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, LimitError> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return Ok(Self::Amount(Quantity::parse(text)?));
+        };
+        match percent.parse::<f32>() {
+            Ok(percent) if percent.is_finite() => Ok(Self::Percent(percent)),
+            _ => Err(LimitError::NoPercentage),
+        }
+    }
+
+    /// The amount, given what there is; a share of what nobody knows is not known.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the kubelet computes int64(float64(capacity) * float64(share)); to the byte"
     )]
-    pub fn of(self, capacity: u64) -> u64 {
+    pub fn of(self, capacity: Option<u64>) -> Option<Quantity> {
         match self {
-            Self::Amount(amount) => amount,
-            Self::Share(share) => (capacity as f64 * f64::from(share)) as u64,
+            Self::Amount(amount) => Some(amount),
+            Self::Percent(percent) => {
+                let share = f64::from(percent / 100.0);
+                let of = |capacity| Quantity::from_bytes((capacity as f64 * share) as u64);
+                capacity.map(of)
+            }
+        }
+    }
+}
+
+/// As the configuration writes it.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Amount(amount) => write!(f, "{amount}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
         }
     }
 }
@@ -63,51 +205,160 @@ pub struct Threshold {
     pub signal: Signal,
     /// How little of it is too little.
     pub limit: Limit,
+    /// For how long it must last before the kubelet evicts; nothing for a hard threshold.
+    pub grace: Duration,
 }
 
 /// All thresholds of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
-    /// Each signal's hard threshold.
+    /// Hard thresholds, at most one for each signal.
     pub hard: Vec<Threshold>,
+    /// Soft thresholds, at most one for each signal.
+    pub soft: Vec<Threshold>,
+    /// How much more than its limit must be available before a met threshold is not.
+    pub minimum_reclaim: Vec<(Signal, Limit)>,
+    /// Whether the configured hard thresholds were added to the defaults; `hard` has them all.
+    pub merges_defaults: bool,
     /// A condition is reported for this long after its threshold was last met.
     pub transition_period: Duration,
 }
 
 impl Default for Thresholds {
-    /// The kubelet's defaults for a node without an image filesystem of its own.
     fn default() -> Self {
-        let threshold = |signal, limit| Threshold { signal, limit };
         Self {
-            hard: vec![
-                threshold(Signal::MemoryAvailable, Limit::Amount(100 * 1024 * 1024)),
-                threshold(Signal::NodefsAvailable, Limit::Share(0.1)),
-                threshold(Signal::NodefsInodesFree, Limit::Share(0.05)),
-            ],
+            hard: Self::hard_defaults(),
+            soft: Vec::new(),
+            minimum_reclaim: Vec::new(),
+            merges_defaults: false,
             transition_period: Duration::from_secs(5 * 60),
         }
     }
 }
 
 impl Thresholds {
-    /// What a hard threshold keeps back of a capacity.
-    pub fn reserved(&self, signal: Signal, capacity: u64) -> u64 {
-        let of_signal = self.hard.iter().filter(|hard| hard.signal == signal);
+    /// The kubelet's hard thresholds where none are configured.
+    pub fn hard_defaults() -> Vec<Threshold> {
+        let threshold = |signal, limit| Threshold {
+            signal,
+            limit,
+            grace: Duration::ZERO,
+        };
+        vec![
+            threshold(
+                Signal::MemoryAvailable,
+                Limit::Amount(Quantity::from_bytes(100 << 20)),
+            ),
+            threshold(Signal::NodefsAvailable, Limit::Percent(10.0)),
+            threshold(Signal::NodefsInodesFree, Limit::Percent(5.0)),
+            threshold(Signal::ImagefsAvailable, Limit::Percent(15.0)),
+            threshold(Signal::ImagefsInodesFree, Limit::Percent(5.0)),
+        ]
+    }
+
+    /// What must be available beyond a signal's limits.
+    pub fn reclaim(&self, signal: Signal) -> Option<Limit> {
+        let mut reclaims = self.minimum_reclaim.iter();
+        let reclaim = reclaims.find(|(of, _)| *of == signal);
+        reclaim.map(|(_, limit)| *limit)
+    }
+
+    /// What a hard threshold keeps back of a capacity; soft ones keep back nothing.
+    pub fn reserved(&self, signal: Signal, capacity: u64) -> Quantity {
+        let of_signal = self.hard.iter().find(|hard| hard.signal == signal);
         of_signal
-            .map(|hard| hard.limit.of(capacity))
-            .max()
-            .unwrap_or(0)
+            .and_then(|hard| hard.limit.of(Some(capacity)))
+            .unwrap_or(Quantity::ZERO)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn shares_are_the_kubelets_to_the_byte() {
-        assert_eq!(Limit::Share(0.05).of(10 << 30), 536_870_920);
-        assert_eq!(Limit::Share(0.1).of(61_255_492 * 1024), 6_272_562_474);
-        assert_eq!(Limit::Amount(100).of(7), 100);
+        let of = |percent, capacity| {
+            Limit::Percent(percent)
+                .of(Some(capacity))
+                .unwrap()
+                .to_whole()
+        };
+        assert_eq!(of(5.0, 10 << 30), Some(536_870_920));
+        assert_eq!(of(10.0, 61_255_492 * 1024), Some(6_272_562_474));
+        assert_eq!(of(15.0, 0), Some(0));
+        assert_eq!(Limit::Percent(10.0).of(None), None);
+        let hundred = Limit::Amount(Quantity::from_pieces(100));
+        assert_eq!(hundred.of(None).unwrap().to_whole(), Some(100));
+    }
+
+    #[test]
+    fn a_threshold_is_a_positive_quantity_or_a_percentage() {
+        for (text, limit) in [
+            ("100Mi", Limit::Amount(Quantity::from_bytes(100 << 20))),
+            ("1e3", Limit::Amount(Quantity::from_pieces(1000))),
+            ("10%", Limit::Percent(10.0)),
+            ("10.5%", Limit::Percent(10.5)),
+            ("0.0%", Limit::Percent(0.0)),
+            ("0%", Limit::NEVER),
+            ("100%", Limit::NEVER),
+        ] {
+            assert_eq!(Limit::parse(text), Ok(limit), "{text}");
+        }
+        for (text, err) in [
+            ("0", LimitError::Zero),
+            ("0Mi", LimitError::Zero),
+            ("-150Mi", LimitError::Negative),
+            ("-15%", LimitError::Negative),
+            ("100.1%", LimitError::TooMuch),
+            ("%", LimitError::NoPercentage),
+            ("ten%", LimitError::NoPercentage),
+            ("NaN%", LimitError::NoPercentage),
+            ("10%%", LimitError::NoPercentage),
+            ("10 %", LimitError::NoPercentage),
+            ("10Mb", LimitError::NoQuantity(QuantityError::Malformed)),
+            ("", LimitError::NoQuantity(QuantityError::Malformed)),
+        ] {
+            assert_eq!(Limit::parse(text), Err(err), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_minimum_reclaim_may_be_nothing_but_not_zero_percent() {
+        assert_eq!(Limit::parse_reclaim("0"), Ok(Limit::Amount(Quantity::ZERO)));
+        assert_eq!(Limit::parse_reclaim("5%"), Ok(Limit::Percent(5.0)));
+        assert_eq!(Limit::parse_reclaim("200%"), Ok(Limit::Percent(200.0)));
+        assert_eq!(Limit::parse_reclaim("0%"), Err(LimitError::Zero));
+        assert_eq!(Limit::parse_reclaim("-5%"), Err(LimitError::Negative));
+        assert_eq!(Limit::parse_reclaim("-300Mi"), Err(LimitError::Negative));
+    }
+
+    #[test]
+    fn signals_are_found_by_their_names() {
+        for (index, signal) in Signal::ALL.into_iter().enumerate() {
+            assert_eq!(Signal::parse(signal.as_str()), Some(signal));
+            assert_eq!(signal.index(), index);
+        }
+        assert_eq!(Signal::parse("mem.available"), None);
+        assert_eq!(Signal::parse("nodefs.inodesfree"), None);
+    }
+
+    #[test]
+    fn the_defaults_are_the_kubelets() {
+        let shown = Thresholds::hard_defaults()
+            .into_iter()
+            .map(|hard| format!("{}<{}", hard.signal.as_str(), hard.limit));
+        let expected = "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,\
+                        imagefs.available<15%,imagefs.inodesFree<5%";
+        assert_eq!(shown.collect::<Vec<_>>().join(","), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn a_shown_percentage_is_read_again(percent in 0.0_f32..=100.0) {
+            let limit = Limit::Percent(percent);
+            prop_assert_eq!(Limit::parse_reclaim(&limit.to_string()).ok(), (percent > 0.0).then_some(limit));
+        }
     }
 }

@@ -174,3 +174,149 @@ fn short(text: &str) -> &str {
     let end = text.char_indices().nth(SHOWN_LEN_MAX).map(|(at, _)| at);
     text.get(..end.unwrap_or(text.len())).unwrap_or(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_comparison_is_a_reading_an_operator_and_a_number() {
+        for (text, shown) in [
+            ("attic.temperature > 45", "attic.temperature > 45"),
+            ("load1>=0", "load1 >= 0"),
+            ("  load1\t<  0.10 ", "load1 < 0.10"),
+            ("a<=-0.5", "a <= -0.5"),
+            ("a > +5", "a > 5"),
+            ("a > -0", "a > 0"),
+            (
+                "gpu-thermal/thermal_zone1 > 007",
+                "gpu-thermal/thermal_zone1 > 7",
+            ),
+            ("28-00000a:b > 1", "28-00000a:b > 1"),
+            ("INT3400 Thermal > 50", "INT3400 Thermal > 50"),
+            (
+                "gew\u{e4}chshaus.feuchte < 30",
+                "gew\u{e4}chshaus.feuchte < 30",
+            ),
+            ("a < 999999999999999999", "a < 999999999999999999"),
+            ("a < 0.99999999999999999", "a < 0.99999999999999999"),
+        ] {
+            assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_column() {
+        let long = format!("{} > 1", "n".repeat(65));
+        for (text, column, why) in [
+            ("", 1, "the reading is missing"),
+            ("   ", 4, "the reading is missing"),
+            ("> 45", 1, "the reading is missing"),
+            (" < 45", 2, "the reading is missing"),
+            ("45", 3, "the operator is missing"),
+            ("attic.temperature 45", 21, "the operator is missing"),
+            ("attic.temperature", 18, "the operator is missing"),
+            ("attic.temperature >> 45", 20, "\">\" is no number"),
+            ("a > > 45", 5, "\">\" is no number"),
+            ("a > = 45", 5, "\"=\" is no number"),
+            ("a == 45", 3, "\"==\" is no operator here"),
+            ("a != 45", 3, "\"!=\" is no operator here"),
+            ("a = 45", 3, "\"=\" is no operator here"),
+            ("a => 45", 3, "\"=>\" is no operator here"),
+            ("!a > 45", 1, "the reading is missing"),
+            ("a >", 4, "the number is missing"),
+            ("a >=  ", 7, "the number is missing"),
+            ("a > hot", 5, "\"hot\" is no number"),
+            ("a > -", 5, "\"-\" is no number"),
+            ("a > .5", 5, "\".5\" is no number"),
+            ("a > \u{2212}5", 5, "\"\u{2212}5\" is no number"),
+            ("a > 5.", 7, "digits are missing after the point"),
+            ("a > 5. 5", 7, "digits are missing after the point"),
+            ("a > 1e5", 6, "\"e5\" follows the number"),
+            ("a > 45 \u{b0}C", 8, "\"\u{b0}C\" follows the number"),
+            ("a > 1.2.3", 8, "\".3\" follows the number"),
+            ("a > 1 and b < 2", 7, "\"and\" follows the number"),
+            ("45 < a", 6, "\"a\" is no number"),
+            ("a > 1 2", 7, "\"2\" follows the number"),
+            ("a > 1\n", 6, "\"\\n\" follows the number"),
+            (
+                "gr\u{f6}\u{df}e > gro\u{df}",
+                9,
+                "\"gro\u{df}\" is no number",
+            ),
+            ("max(a) > 1", 4, "'(' cannot stand here in a reading's name"),
+            ("a * 2 > 1", 2, "' ' cannot stand here in a reading's name"),
+            ("a - 1 > 1", 2, "' ' cannot stand here in a reading's name"),
+            ("a  b > 1", 2, "' ' cannot stand here in a reading's name"),
+            ("-a > 1", 1, "'-' cannot stand here in a reading's name"),
+            (
+                "a\u{0}b > 1",
+                2,
+                "'\\0' cannot stand here in a reading's name",
+            ),
+            (&long, 1, "the reading's name is longer than 64 bytes"),
+            (
+                "a > 1234567890123456789",
+                5,
+                "the number has more than 18 digits",
+            ),
+            (
+                "a > 0.123456789012345678",
+                5,
+                "the number has more than 18 digits",
+            ),
+        ] {
+            let expected = Refusal {
+                got: format!("{text:?} (column {column}: {why})"),
+                expected: EXPECTED.into(),
+            };
+            assert_eq!(comparison(text), Err(expected));
+        }
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        "[a-zA-Z0-9\u{e4}][a-z0-9._/:-]{0,30}( [a-z0-9][a-z0-9._/:-]{0,8})?".prop_filter(
+            "a space stands between letters",
+            |name| {
+                name.split(' ')
+                    .rev()
+                    .skip(1)
+                    .all(|word| word.ends_with(char::is_alphanumeric))
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_parsed_again(
+            reading in name(),
+            operator in prop::sample::select(Operator::ALL.as_slice()),
+            digits in -999_999_999_999_999_999_i64..1_000_000_000_000_000_000,
+            decimals in 0_i8..18,
+        ) {
+            let number = Decimal::new(digits, -decimals);
+            let comparison = Comparison { reading: reading.into(), operator, number };
+            prop_assert_eq!(parse(&comparison.to_string()).unwrap(), comparison);
+        }
+
+        #[test]
+        fn any_text_is_parsed_or_refused_within_it(text in any::<String>()) {
+            if let Err(flaw) = parse(&text) {
+                prop_assert!(text.is_char_boundary(flaw.at), "{} in {text:?}", flaw.at);
+            }
+        }
+
+        #[test]
+        fn texts_that_are_nearly_right_are_parsed_or_refused(
+            text in "[ab.\u{e4} /-]{0,4}[<>=! ]{0,3}[0-9.+ \u{b0}-]{0,22}"
+        ) {
+            match parse(&text) {
+                Ok(comparison) => {
+                    prop_assert_eq!(parse(&comparison.to_string()).unwrap(), comparison);
+                }
+                Err(flaw) => prop_assert!(text.is_char_boundary(flaw.at)),
+            }
+        }
+    }
+}

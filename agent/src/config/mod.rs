@@ -10,6 +10,8 @@
 
 mod values;
 mod tables;
+mod duration;
+mod kubelet;
 mod comparison;
 mod rules;
 mod sensors;
@@ -205,8 +207,18 @@ impl Config {
             "broker",
             "state_dir",
             "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
             "tls",
             "observe",
+            "eviction_hard",
+            "eviction_soft",
+            "eviction_soft_grace_period",
+            "eviction_minimum_reclaim",
+            "system_reserved",
+            "kube_reserved",
             "log",
             "sensor",
             "condition",
@@ -226,8 +238,10 @@ impl Config {
                 ..tables::observe(&keys.table("observe")?)?
             },
             assess: assess::Config {
+                thresholds: kubelet::thresholds(&keys)?,
+                reserved: kubelet::reserved(&keys)?,
+                pods: kubelet::pods(&keys)?,
                 rules: rules::rules(&keys.tables("condition")?)?,
-                ..default.assess
             },
             log: tables::log(&keys.table("log")?)?,
         })

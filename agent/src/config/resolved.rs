@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Config;
+use super::{Config, kubelet};
 use crate::assess::rules::Rule;
 use crate::keys::show_duration;
 use crate::observe::sensor;
@@ -26,6 +26,7 @@ impl fmt::Display for Resolved<'_> {
             interval,
             tls,
             observe,
+            assess,
             log,
             ..
         } = self.config;
@@ -37,6 +38,7 @@ impl fmt::Display for Resolved<'_> {
         }
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
+        kubelet::show_keys(f, assess)?;
         writeln!(f, "\n[tls]")?;
         let files = [
             ("ca_file", &tls.ca_file, "the system's certificates"),
@@ -50,16 +52,13 @@ impl fmt::Display for Resolved<'_> {
             }
         }
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
+        kubelet::show_tables(f, assess)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)?;
         observe
             .sensors
             .iter()
             .try_for_each(|sensor| write_sensor(f, sensor))?;
-        self.config
-            .assess
-            .rules
-            .iter()
-            .try_for_each(|rule| write_rule(f, rule))
+        assess.rules.iter().try_for_each(|rule| write_rule(f, rule))
     }
 }
 

@@ -12,8 +12,10 @@ use super::comparison::comparison;
 use crate::assess::rules::{Band, Comparison, Rule};
 use crate::keys::{KeyError, Keys, Refusal, parse_duration};
 
+/// No duration needs more words, and words go into Facts.
+const LASTING_LEN_MAX: usize = 20;
 /// What must last longer is no condition but history.
-const LASTING_MAX: Duration = Duration::from_secs(24 * 3600);
+const LASTING_MAX: Duration = Duration::from_hours(24);
 
 pub(super) fn rules(tables: &[Keys<'_>]) -> Result<Arc<[Rule]>, KeyError> {
     if let Some(excess) = tables.get(MAX_CUSTOM_CONDITIONS) {
@@ -62,7 +64,7 @@ fn name(text: &str, earlier: &[Rule]) -> Result<Box<str>, Refusal> {
 
 /// A duration, and how its owner wrote it: `60s` stays `60s`.
 fn lasting(text: &str) -> Result<(Duration, String), Refusal> {
-    match parse_duration(text) {
+    match parse_duration(text).filter(|_| text.len() <= LASTING_LEN_MAX) {
         Some(Duration::ZERO) => Ok((Duration::ZERO, String::new())),
         Some(lasting) if lasting <= LASTING_MAX => Ok((lasting, text.trim().into())),
         Some(_) => Err(Refusal::new(text, "a duration of at most \"24h\"")),

@@ -13,7 +13,7 @@ use nodling_protocol::heartbeat::MAX_SENSORS;
 
 use super::background::{Background, Shared};
 use super::channel::{BILLION, Known, Source, decimal};
-use super::root::Root;
+use super::root::{Pace, Root};
 use super::sensor::Named;
 use super::text::Flaw;
 use super::thermal::awake;
@@ -77,7 +77,7 @@ fn read(known: &Known, root: &mut Root) -> Reading<i32> {
         Source::OneWire => root.parse(path, onewire::parse),
         Source::OneWireSlave => root.parse(path, onewire::parse_slave),
         Source::Wireless(interface) => root
-            .parse(path, |text| wireless::parse(text, interface))
+            .parse_table(path, |text| wireless::parse(text, interface))
             .map(Option::flatten),
     })
 }
@@ -180,6 +180,7 @@ impl Reader {
         list: Arc<[Known]>,
         latest: Shared<Vec<(Reading<i32>, u64)>>,
     ) -> Result<Background, Errno> {
+        root.set_pace(Pace::EveryTick);
         Background::start("sensors", move || {
             for (at, known) in list.iter().enumerate() {
                 let reading = read(known, &mut root);

@@ -140,7 +140,7 @@ pub(super) fn read_huge_pages(root: &mut Root) -> Reading<Vec<HugePages>> {
 
 /// Reads the paging counters.
 pub(super) fn read_vmstat(root: &mut Root) -> Reading<Vmstat> {
-    root.parse("proc/vmstat", parse_vmstat)
+    root.parse_table("proc/vmstat", parse_vmstat)
 }
 
 fn parse(text: &[u8]) -> Result<Memory, Flaw> {

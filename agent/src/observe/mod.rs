@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use nodling_boards::sensor::SensorError;
 
-use self::root::Root;
+use self::root::{Pace, Root};
 
 /// A value, its absence (which is no error), or why it could not be read.
 pub type Reading<T> = Result<Option<T>, ReadError>;
@@ -206,6 +206,7 @@ pub struct Observer {
     links: Option<Kept<Links>>,
     sensors: sensor::Sensors,
     found: found::Found,
+    mounts: mount::Mounts,
 }
 
 /// What was read, and when.
@@ -236,6 +237,7 @@ impl Observer {
             links: None,
             sensors: sensor::Sensors::default(),
             found: found::Found::default(),
+            mounts: mount::Mounts::default(),
         }
     }
 
@@ -250,10 +252,12 @@ impl Observer {
             layout,
             sensors,
             found,
+            mounts,
             ..
         } = self;
+        root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
-        Observation {
+        let observation = Observation {
             uptime_ms,
             fixed,
             links,
@@ -265,7 +269,7 @@ impl Observer {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),
             },
-            filesystems: mount::read_filesystems(root, config, &root_usage),
+            filesystems: mounts.read(root, config, uptime_ms, &root_usage),
             root_usage,
             disks: disk::read(root),
             interfaces: network::read(root),
@@ -276,7 +280,9 @@ impl Observer {
             clock: clock::read(root),
             sensors: sensors.read(root, &config.sensors),
             found: found.read(root, &layout.found),
-        }
+        };
+        root.set_pace(Pace::Rare);
+        observation
     }
 
     /// Reads at the next tick again what is read rarely; called at a session's start.

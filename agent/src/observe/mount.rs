@@ -34,31 +34,64 @@ pub(super) fn read_root(root: &Root) -> Reading<Usage> {
     usage(root, "/")
 }
 
-/// Reads the filesystems on devices; `root_usage` is not asked for again.
-pub(super) fn read_filesystems(
-    root: &mut Root,
-    config: &Config,
-    root_usage: &Reading<Usage>,
-) -> Reading<Vec<Filesystem>> {
-    let table = |text: &[u8]| parse_mounts(text, config);
-    // Of a prefix, the first process's mounts are the host's; ours are the container's.
-    let host_mounts = if root.is_whole_machine() {
-        Ok(None)
-    } else {
-        root.parse_table("proc/1/mountinfo", table)
-    };
-    let mounts = match host_mounts {
-        Ok(Some(mounts)) => Some(mounts),
-        Ok(None) | Err(_) => root.parse_table("proc/self/mountinfo", table)?,
-    };
-    let with_usage = |mut filesystem: Filesystem| {
-        filesystem.usage = match &*filesystem.mount_point {
-            "/" => root_usage.clone(),
-            mount_point => usage(root, mount_point),
+/// A filesystem that an error made read-only is no change of the table, and the kernel does not
+/// tell of it.
+const TABLE_EVERY_MS: u64 = 10_000;
+
+/// The table of mounts as it was last read: the kernel takes longer to write it than all the
+/// other files of a tick, and tells when it changes.
+#[derive(Debug, Default)]
+pub(super) struct Mounts {
+    read_ms: u64,
+    /// Without their usage; `None` before the first reading and after one that failed.
+    filesystems: Option<Vec<Filesystem>>,
+}
+
+impl Mounts {
+    /// Reads the filesystems on devices; `root_usage` is not asked for again.
+    pub(super) fn read(
+        &mut self,
+        root: &mut Root,
+        config: &Config,
+        now_ms: u64,
+        root_usage: &Reading<Usage>,
+    ) -> Reading<Vec<Filesystem>> {
+        // Of a prefix, the first process's mounts are the host's; ours are the container's.
+        let paths: &[&str] = if root.is_whole_machine() {
+            &["proc/self/mountinfo"]
+        } else {
+            &["proc/1/mountinfo", "proc/self/mountinfo"]
         };
-        filesystem
-    };
-    Ok(mounts.map(|mounts| mounts.into_iter().map(with_usage).collect()))
+        let is_recent = now_ms.saturating_sub(self.read_ms) < TABLE_EVERY_MS;
+        if !is_recent || !paths.iter().any(|path| root.is_unchanged(path)) {
+            self.filesystems = None;
+        }
+        if self.filesystems.is_none() {
+            self.filesystems = read_table(root, config, paths)?;
+            self.read_ms = now_ms;
+        }
+        let with_usage = |filesystem: &Filesystem| Filesystem {
+            usage: match &*filesystem.mount_point {
+                "/" => root_usage.clone(),
+                mount_point => usage(root, mount_point),
+            },
+            ..filesystem.clone()
+        };
+        let filesystems = self.filesystems.as_ref();
+        Ok(filesystems.map(|filesystems| filesystems.iter().map(with_usage).collect()))
+    }
+}
+
+/// Of the first table that can be read; why not is the last one's.
+fn read_table(root: &mut Root, config: &Config, paths: &[&str]) -> Reading<Vec<Filesystem>> {
+    let mut table = Ok(None);
+    for path in paths {
+        table = root.parse_table(path, |text| parse_mounts(text, config));
+        if matches!(table, Ok(Some(_))) {
+            break;
+        }
+    }
+    table
 }
 
 fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {

@@ -3,11 +3,17 @@
 //!
 //! A directory that holds `syscalls.toml` is a fixture: system calls are answered from that file,
 //! so that a fixture never shows the machine which runs the test. One buffer serves all reads.
+//!
+//! Files that the kernel makes up are kept open between ticks: reading one again from its start
+//! costs a third of opening, reading and closing it. A file on a disk is opened each time, since
+//! another may have taken its name.
 
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::{SpareCapacity, spare_capacity};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno as Os;
 
 use super::sys::{Recorded, Statvfs, Syscalls, errno, present};
@@ -17,11 +23,41 @@ use super::{Errno, ReadError, Reading};
 /// The file that makes a directory a fixture.
 const SYSCALLS_FILE: &str = "syscalls.toml";
 
-/// Nothing that is read is longer, except tables that grow with the machine.
-const BYTES_MAX: usize = 64 * 1024;
+/// How the kernel hands a file out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// All at once, if there is room for it.
+    Record,
+    /// As many lines at a time as fit its own buffer; only an empty answer is the end.
+    Table,
+}
 
-/// Mounts, disks and interfaces of a machine full of containers.
-const TABLE_BYTES_MAX: usize = 512 * 1024;
+impl Kind {
+    const fn bytes_max(self) -> usize {
+        match self {
+            Self::Record => 64 * 1024,
+            // Mounts, disks and interfaces of a machine full of containers.
+            Self::Table => 512 * 1024,
+        }
+    }
+}
+
+/// More files than any board has to read each tick; the kernel holds a page or so for each.
+const OPEN_MAX: usize = 48;
+
+/// Whether what is read now will be read again at the next tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Rare,
+    EveryTick,
+}
+
+/// A file of the kernel's that stays open.
+#[derive(Debug)]
+struct Open {
+    path: Box<str>,
+    file: OwnedFd,
+}
 
 /// Where kernel files are looked up and system calls are made.
 #[derive(Debug)]
@@ -30,6 +66,8 @@ pub struct Root {
     prefix: PathBuf,
     syscalls: Syscalls,
     buffer: Vec<u8>,
+    pace: Pace,
+    open: Vec<Open>,
 }
 
 /// Why a root cannot be used at all.
@@ -77,8 +115,10 @@ impl Root {
             prefix,
             syscalls: Syscalls::Live,
             buffer: Vec::new(),
+            pace: Pace::Rare,
+            open: Vec::new(),
         };
-        let recorded = match root.fill(SYSCALLS_FILE, BYTES_MAX) {
+        let recorded = match root.fill(SYSCALLS_FILE, Kind::Table) {
             Ok(None) => return Ok(root),
             Ok(Some(())) => Recorded::parse(&root.buffer),
             Err(err) => return Err(RootError::Unreadable(err)),
@@ -91,6 +131,11 @@ impl Root {
             }
         };
         Ok(root)
+    }
+
+    /// Says whether the files read from now on are worth keeping open.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Whether this is the machine itself, as seen by everybody on it.
@@ -114,7 +159,7 @@ impl Root {
         path: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, Flaw>,
     ) -> Reading<T> {
-        self.parse_up_to(BYTES_MAX, path, parse)
+        self.parse_kind(Kind::Record, path, parse)
     }
 
     /// Reads a file that has a line per mount, disk or interface, and parses it.
@@ -123,16 +168,16 @@ impl Root {
         path: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, Flaw>,
     ) -> Reading<T> {
-        self.parse_up_to(TABLE_BYTES_MAX, path, parse)
+        self.parse_kind(Kind::Table, path, parse)
     }
 
-    fn parse_up_to<T>(
+    fn parse_kind<T>(
         &mut self,
-        bytes_max: usize,
+        kind: Kind,
         path: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, Flaw>,
     ) -> Reading<T> {
-        match self.fill(path, bytes_max)? {
+        match self.fill(path, kind)? {
             Some(()) => parse(&self.buffer).map(Some).map_err(|flaw| flaw.at(path)),
             None => Ok(None),
         }
@@ -169,31 +214,79 @@ impl Root {
 
     /// Asks how full the filesystem at a mount point of the machine is.
     pub(super) fn statvfs(&self, mount_point: &str) -> Reading<Statvfs> {
-        let path = match mount_point.trim_start_matches('/') {
-            "" => ".",
-            path => path,
-        };
         self.syscalls
-            .statvfs(mount_point, || self.open_at(path, OFlags::PATH))
+            .statvfs(mount_point, || match mount_point.trim_start_matches('/') {
+                "" => rustix::fs::fstatvfs(&self.directory),
+                path => rustix::fs::fstatvfs(self.open_at(path, OFlags::PATH)?),
+            })
     }
 
-    fn fill(&mut self, path: &str, bytes_max: usize) -> Reading<()> {
+    /// Whether a file that is open, and tells when it changes, has not changed since this was
+    /// last asked: poll(2) of `/proc/*/mountinfo`, as `proc_mounts(5)` describes it.
+    pub(super) fn is_unchanged(&self, path: &str) -> bool {
+        let Some(open) = self.open.iter().find(|open| *open.path == *path) else {
+            return false;
+        };
+        let mut asked = [PollFd::new(&open.file, PollFlags::PRI)];
+        let at_once = Timespec::default();
+        matches!(rustix::event::poll(&mut asked, Some(&at_once)), Ok(0))
+    }
+
+    fn fill(&mut self, path: &str, kind: Kind) -> Reading<()> {
+        if self.fill_from_open(path, kind) {
+            return Ok(Some(()));
+        }
         self.buffer.clear();
         // NONBLOCK: whatever stands where a file should, even a pipe, answers at once.
         let result = self
             .open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)
-            .and_then(|file| read_up_to(&file, &mut self.buffer, bytes_max));
+            .and_then(|file| {
+                let is_whole = read_up_to(&file, &mut self.buffer, kind)?;
+                Ok(is_whole.then_some(file))
+            });
         match result {
-            Ok(true) => Ok(Some(())),
-            Ok(false) => {
+            Ok(Some(file)) => {
+                self.keep(path, file);
+                Ok(Some(()))
+            }
+            Ok(None) => {
                 // Not kept: one absurd file must not cost its length for ever.
                 self.buffer = Vec::new();
                 Err(ReadError::TooLong {
                     path: path.into(),
-                    bytes_max,
+                    bytes_max: kind.bytes_max(),
                 })
             }
             Err(err) => present(Err(err), path),
+        }
+    }
+
+    /// Reads a file that is open already. One that fails, or is empty, may be that of a device
+    /// that is gone, and is closed: who reads it next opens what stands there then.
+    fn fill_from_open(&mut self, path: &str, kind: Kind) -> bool {
+        let Some(at) = self.open.iter().position(|open| *open.path == *path) else {
+            return false;
+        };
+        self.buffer.clear();
+        let is_read = self.open.get(at).is_some_and(|open| {
+            matches!(read_again(&open.file, &mut self.buffer, kind), Ok(true))
+                && !self.buffer.is_empty()
+        });
+        if !is_read {
+            self.open.swap_remove(at);
+        }
+        is_read
+    }
+
+    fn keep(&mut self, path: &str, file: OwnedFd) {
+        let is_wanted = self.pace == Pace::EveryTick
+            && self.open.len() < OPEN_MAX
+            && matches!(self.syscalls, Syscalls::Live);
+        if is_wanted && is_made_up(&file) {
+            self.open.push(Open {
+                path: path.into(),
+                file,
+            });
         }
     }
 
@@ -212,19 +305,47 @@ impl Root {
     }
 }
 
-/// Reads to the end, or returns `false` when that is beyond `bytes_max`.
-fn read_up_to(file: impl AsFd, buffer: &mut Vec<u8>, bytes_max: usize) -> Result<bool, Os> {
+/// Whether no other file can take this one's name while its device is there.
+fn is_made_up(file: &OwnedFd) -> bool {
+    /// procfs, sysfs and the two control group filesystems (include/uapi/linux/magic.h).
+    const KINDS: [FsWord; 4] = [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270];
+    rustix::fs::fstatfs(file).is_ok_and(|answer| KINDS.contains(&answer.f_type))
+}
+
+/// Reads to the end, or returns `false` when that is too far.
+fn read_up_to(file: impl AsFd, buffer: &mut Vec<u8>, kind: Kind) -> Result<bool, Os> {
+    fill_by(buffer, kind, |spare, _| rustix::io::read(&file, spare))
+}
+
+/// Reads from the start to the end, whatever was read before.
+fn read_again(file: impl AsFd, buffer: &mut Vec<u8>, kind: Kind) -> Result<bool, Os> {
+    fill_by(buffer, kind, |spare, at| {
+        rustix::io::pread(&file, spare, at)
+    })
+}
+
+fn fill_by(
+    buffer: &mut Vec<u8>,
+    kind: Kind,
+    mut read: impl FnMut(SpareCapacity<'_, u8>, u64) -> Result<usize, Os>,
+) -> Result<bool, Os> {
     /// The unit in which the kernel hands out its tables.
     const PAGE_BYTES: usize = 4096;
     loop {
         buffer.reserve(PAGE_BYTES);
-        let count = rustix::io::retry_on_intr(|| {
-            rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))
-        })?;
-        if count == 0 {
-            return Ok(true);
+        let at = buffer.len() as u64;
+        let count = match read(spare_capacity(buffer), at) {
+            Err(Os::INTR) => continue,
+            result => result?,
+        };
+        let is_end = match kind {
+            Kind::Record => buffer.len() < buffer.capacity(),
+            Kind::Table => count == 0,
+        };
+        if is_end {
+            return Ok(buffer.len() <= kind.bytes_max());
         }
-        if buffer.len() > bytes_max {
+        if buffer.len() > kind.bytes_max() {
             return Ok(false);
         }
     }

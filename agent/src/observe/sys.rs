@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rustix::fd::OwnedFd;
+use rustix::fs::StatVfs;
 use rustix::io::Errno as Os;
 use serde::Deserialize;
 
@@ -155,10 +155,10 @@ impl Syscalls {
     pub(super) fn statvfs(
         &self,
         mount_point: &str,
-        open: impl FnOnce() -> Result<OwnedFd, Os>,
+        ask: impl FnOnce() -> Result<StatVfs, Os>,
     ) -> Reading<Statvfs> {
         let Self::Recorded(recorded) = self else {
-            let answer = open().and_then(rustix::fs::fstatvfs).map(|answer| Statvfs {
+            let answer = ask().map(|answer| Statvfs {
                 fragment_bytes: answer.f_frsize,
                 blocks: answer.f_blocks,
                 blocks_free: answer.f_bfree,

@@ -17,7 +17,7 @@ const LEVEL_MIN: i64 = -120;
 
 /// Finds the interfaces.
 pub(super) fn find(root: &mut Root) -> Vec<Known> {
-    let names = root.parse(PATH, |text| {
+    let names = root.parse_table(PATH, |text| {
         let names = rows(text).map(|(_, name, _)| String::from_utf8_lossy(name).into_owned());
         Ok::<Vec<_>, Flaw>(names.take(INTERFACES_MAX).collect())
     });

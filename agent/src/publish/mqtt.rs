@@ -240,7 +240,7 @@ impl Connection<'_> {
             if self.since.is_none() && outbox.borrow().is_closing() {
                 return Err(End::Closed);
             }
-            let deadline = self.deadline(outbox.borrow().interval());
+            let overdue = overdue(self.deadline(outbox.borrow().interval()));
             tokio::select! {
                 // After a standstill the acknowledgement may be here and its deadline past.
                 biased;
@@ -250,9 +250,7 @@ impl Connection<'_> {
                 changed = outbox.changed() => if changed.is_err() {
                     return Err(End::Closed);
                 },
-                () = tokio::time::sleep_until(deadline) => if !self.unacked.is_empty() {
-                    return Err(End::Lost(Trouble::Silent));
-                },
+                () = overdue => return Err(End::Lost(Trouble::Silent)),
             }
         }
     }
@@ -368,11 +366,12 @@ impl Connection<'_> {
         }
     }
 
-    fn deadline(&self, interval: Duration) -> Instant {
-        match self.unacked.front() {
-            Some(sent_at) => *sent_at + ack_within(interval),
-            None => Instant::now() + KEEP_ALIVE_MAX,
-        }
+    /// When a missing acknowledgement is missed. Setting a timer costs as much as sending: while
+    /// beats come often, only from the second unacknowledged frame on is one set.
+    fn deadline(&self, interval: Duration) -> Option<Instant> {
+        let is_soon_looked_at_again = self.unacked.len() == 1 && interval <= DEAD_AFTER / 2;
+        let oldest = self.unacked.front().filter(|_| !is_soon_looked_at_again);
+        oldest.map(|sent_at| *sent_at + ack_within(interval))
     }
 
     fn trouble(&self, err: &ConnectionError) -> Trouble {
@@ -388,6 +387,13 @@ impl Connection<'_> {
         } else {
             trouble
         }
+    }
+}
+
+async fn overdue(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

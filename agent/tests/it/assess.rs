@@ -1,5 +1,7 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
+use std::time::Duration;
+
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
 use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
@@ -185,7 +187,8 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         let thresholds = Thresholds {
             hard: vec![Threshold {
                 signal: Signal::PidAvailable,
-                limit: Limit::Amount(1000),
+                limit: Limit::parse("1000").unwrap(),
+                grace: Duration::ZERO,
             }],
             ..Thresholds::default()
         };

@@ -211,3 +211,65 @@ fn check_shows_the_sensors_and_touches_no_bus() {
                     address = 0x49\ninterval = \"10s\"\n";
     assert!(shown.contains(expected), "{shown}");
 }
+
+#[test]
+fn a_rule_on_a_reading_that_this_board_has_not_is_warned_of_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("agent.toml");
+    let rule = "[[condition]]\ntype = \"Hot\"\nwhen = \"temprature > 60\"\n";
+    fs::write(&config, rule).unwrap();
+    let path = fixture("raspberry-pi-4b/idle").path;
+    let arguments = ["assess", "--root", path.to_str().unwrap(), "--config"];
+    let output = agent(&[&arguments[..], &[config.to_str().unwrap()]].concat());
+    assert!(output.status.success());
+    let logged = text(&output.stderr);
+    assert_eq!(logged.lines().count(), 1, "{logged}");
+    assert!(
+        logged.contains("WARN")
+            && logged.contains("no reading temprature: did you mean temperature?"),
+        "{logged}"
+    );
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["unjudged"][0]["type"], "Hot");
+}
+
+#[test]
+fn more_reserved_than_there_is_stops_every_command_that_would_report_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    let written =
+        "broker = \"mqtt://127.0.0.1:1\"\n[system_reserved]\nmemory = \"1Ti\"\ncpu = \"1\"\n";
+    fs::write(&file, written).unwrap();
+    let root = fixture("raspberry-pi-4b/idle").path;
+    for command in ["check", "assess", "run"] {
+        let output = agent(&[
+            command,
+            "--config",
+            file.to_str().unwrap(),
+            "--root",
+            root.to_str().unwrap(),
+            "--node-name",
+            "attic",
+        ]);
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let said = text(&output.stderr);
+        let expected = "more is reserved than there is: memory: system_reserved 1Ti + \
+                        eviction_hard 100Mi of ";
+        assert!(said.contains(expected), "{command}: {said}");
+        assert!(!said.contains("cpu"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn assess_offers_what_the_configuration_leaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    let text = "max_pods = 110\npods_per_core = 10\n[kube_reserved]\ncpu = \"0.25\"\n";
+    fs::write(&file, text).unwrap();
+    let printed = assessment(&["--once", "--config", file.to_str().unwrap()]);
+    let status = &printed["status"];
+    assert_eq!(status["capacity"]["pods"], "40");
+    assert_eq!(status["allocatable"]["pods"], "40");
+    assert_eq!(status["capacity"]["cpu"], "4");
+    assert_eq!(status["allocatable"]["cpu"], "3750m");
+}

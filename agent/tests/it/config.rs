@@ -16,19 +16,46 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 8] = [
+const KEYS: [(&str, &[&str]); 14] = [
     (
         "",
-        &["node_name", "fleet", "broker", "state_dir", "interval"],
+        &[
+            "node_name",
+            "fleet",
+            "broker",
+            "state_dir",
+            "interval",
+            "merge_default_eviction_settings",
+            "eviction_pressure_transition_period",
+            "max_pods",
+            "pods_per_core",
+        ],
     ),
     ("tls", &["ca_file", "cert_file", "key_file"]),
     ("observe", &["filesystems"]),
+    (
+        "eviction_hard",
+        &[
+            "\"memory.available\"",
+            "\"nodefs.available\"",
+            "\"nodefs.inodesFree\"",
+            "\"imagefs.available\"",
+            "\"imagefs.inodesFree\"",
+        ],
+    ),
+    ("eviction_soft", &["\"memory.available\""]),
+    ("eviction_soft_grace_period", &["\"memory.available\""]),
+    ("eviction_minimum_reclaim", &["\"memory.available\""]),
+    ("system_reserved", &RESERVABLE),
+    ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
     ("sensor", &["name", "kind", "bus", "address", "interval"]),
     ("sensor", &["name", "kind", "shunt_milliohm"]),
     ("sensor", &["name", "kind", "range_millivolt"]),
     ("condition", &["type", "when", "for", "clear"]),
 ];
+
+const RESERVABLE: [&str; 4] = ["\"cpu\"", "\"memory\"", "\"ephemeral-storage\"", "\"pid\""];
 
 fn error(text: &str) -> String {
     Config::parse("agent.toml", text).unwrap_err().to_string()
@@ -71,6 +98,8 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
         rules.collect::<Vec<_>>(),
         ["attic.temperature > 45 for 60s, clear attic.temperature < 40"]
     );
+    assert_eq!(parsed.assess.thresholds.soft.len(), 1);
+    assert_eq!(parsed.assess.reserved.kube.len(), RESERVABLE.len());
 }
 
 #[test]
@@ -103,8 +132,15 @@ fn every_key_has_a_place_in_the_configuration() {
         sensors,
     } = observe;
     assert!(filesystems.is_empty() && sensors.is_empty());
-    let nodling_agent::assess::Config { thresholds, rules } = assess;
+    let nodling_agent::assess::Config {
+        thresholds,
+        reserved,
+        pods,
+        rules,
+    } = assess;
+    assert_eq!((pods.max, pods.per_core), (0, 0));
     assert!(rules.is_empty());
+    assert!(reserved.system.is_empty() && reserved.kube.is_empty());
     assert_eq!(thresholds.transition_period, Duration::from_secs(300));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);

@@ -9,7 +9,11 @@
 mod support;
 mod observe;
 mod assess;
+mod rules;
 mod run;
 mod sensors;
 mod config;
+mod pressure;
+mod kubelet;
+mod replay;
 mod cli;

@@ -1,7 +1,9 @@
 //! The loop, in paused time, with a double of the broker session.
 
+use std::path::Path;
 use std::time::Duration;
 
+use nodling_agent::alarm::Alarm;
 use nodling_agent::assess::State;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
@@ -11,12 +13,14 @@ use nodling_agent::publish::trouble::Trouble;
 use nodling_agent::publish::{Notice, Outbox, Sent};
 use nodling_agent::run::{Agent, RunError};
 use nodling_protocol::frame::{Message, Position, encode_announce, encode_clear};
-use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Heartbeat, Instance, Kind, WillHash};
+use nodling_protocol::{
+    Announce, Bye, Down, Facts, Frame, Heartbeat, Instance, Kind, Status, WillHash,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::support::fixture;
+use crate::support::{fixture, write};
 
 const INSTANCE: Instance = Instance(0x0123_4567_89AB_CDEF);
 const FIRST_SESSION: u8 = 250;
@@ -64,13 +68,18 @@ struct Double {
 
 impl Double {
     fn start(interval: Duration) -> Self {
+        let board = fixture("raspberry-pi-4b/idle").path;
+        Self::start_on(&board, State::default(), interval)
+    }
+
+    fn start_on(board: &Path, state: State, interval: Duration) -> Self {
         let (outbox, outbox_out) = watch::channel(Outbox::new(interval));
         let (notices_in, notices) = mpsc::channel(8);
         let (signals_in, signals) = mpsc::channel(2);
-        let root = Root::open(fixture("raspberry-pi-4b/idle").path).unwrap();
+        let root = Root::open(board).unwrap();
         let agent = Agent::start(Parts {
             observer: Observer::new(root, Config::default()),
-            state: State::default(),
+            state,
             encoder: Encoder::new(INSTANCE, FIRST_SESSION),
             node: "attic".into(),
             broker: "broker:1883".into(),
@@ -83,6 +92,8 @@ impl Double {
             signals: signals_in,
             sent: Sent::default(),
             agent: tokio::spawn(agent.run(Ports {
+                // The runtime's, which can be paused.
+                alarm: Alarm::default(),
                 outbox,
                 notices,
                 signals,
@@ -402,5 +413,31 @@ async fn a_session_lives_no_longer_than_twelve_hours() {
             assert!(said.at - opened > secs(10 * 3600));
             return;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owners_condition_that_turns_is_told_at_once() {
+    let text = "[[condition]]\ntype = \"Loaded\"\nwhen = \"load1 >= 4\"\nclear = \"load1 < 2\"\n";
+    let config = nodling_agent::config::Config::parse("agent.toml", text).unwrap();
+    let board = fixture("raspberry-pi-4b/idle").copy();
+    let state = State::new(config.assess);
+    let mut double = Double::start_on(board.path(), state, secs(3600));
+    double.open().await;
+    let custom = |said: &Said| {
+        let beat = Heartbeat::decode(said.message()).unwrap();
+        (beat.custom.get(0), beat.custom.get(1), beat.generation)
+    };
+    for (load, expected) in [("4.00", Status::True), ("1.99", Status::False)] {
+        let text = format!("{load} 0.10 0.05 1/200 1234\n");
+        write(board.path(), "proc/loadavg", text);
+        let changed = Instant::now();
+        let beat = double.next().await;
+        assert_eq!(beat.kind, Kind::Heartbeat);
+        assert!(beat.at - changed <= secs(10), "{:?}", beat.at - changed);
+        assert_eq!(custom(&beat), (Some(expected), None, 0));
+        // In between nothing changes, and nothing is told.
+        write(board.path(), "proc/loadavg", "3.00 0.10 0.05 1/200 1234\n");
+        assert!(double.is_silent_for(secs(60)).await);
     }
 }

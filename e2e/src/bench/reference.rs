@@ -3,6 +3,8 @@
 //! Fourteen conditions, one filesystem, summed interfaces and disks with counters above 2^32
 //! bytes, five pressure values, no sensor; the sequence of a session of six hours.
 
+use std::sync::Arc;
+
 use nodling_agent::assess::{Assessment, Sensor};
 use nodling_agent::encode::Encoder;
 use nodling_protocol::units::{
@@ -50,6 +52,7 @@ fn assessment(sensors: usize) -> Assessment {
         failures: Vec::new(),
         conditions: all_is_well(),
         custom: Statuses::default(),
+        rules: Arc::default(),
         sensors: (0..sensors).map(sensor).collect(),
         capacity: Vec::new(),
         allocatable: Vec::new(),

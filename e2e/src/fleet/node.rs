@@ -4,6 +4,7 @@
 //! Deterministic but for the boot id and the first session's number, so that a fleet that is
 //! started again is the same fleet rebooted and not a set of claimants of foreign names.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -210,6 +211,7 @@ fn first_assessment(random: &mut u64) -> Assessment {
         failures: Vec::new(),
         conditions: all_is_well(),
         custom: Statuses::default(),
+        rules: Arc::default(),
         sensors: Vec::new(),
         capacity: Vec::new(),
         allocatable: Vec::new(),

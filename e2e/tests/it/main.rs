@@ -9,4 +9,5 @@ mod broker;
 mod input;
 mod failures;
 mod agent;
+mod rules;
 mod tls;

@@ -913,6 +913,77 @@ fn custom_conditions_are_read_only_under_their_facts() {
 }
 
 #[test]
+fn an_earlier_sessions_statuses_are_not_read_under_later_names() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.customs = vec![("DoorOpen", "door > 0"), ("Hot", "attic > 45")];
+    board.custom.set(0, Some(Status::True));
+    board.custom.set(1, Some(Status::False));
+    world.join(&mut board);
+    // Its owner turns the rules round and starts the agent again: bits mean something else now.
+    board.reopen();
+    board.customs.reverse();
+    world.pass(secs(5));
+    world.facts(&mut board);
+    world.pass(secs(5));
+    let status = |world: &World, kind| world.kubernetes.condition("attic", kind)["status"].clone();
+    assert_eq!(
+        (status(&world, "DoorOpen"), status(&world, "Hot")),
+        (json!("True"), json!("False"))
+    );
+    // The same bits under the new names are news.
+    world.beat(&mut board);
+    world.pass(secs(1));
+    assert_eq!(
+        (status(&world, "DoorOpen"), status(&world, "Hot")),
+        (json!("False"), json!("True"))
+    );
+}
+
+#[test]
+fn custom_conditions_are_told_when_they_turn() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.customs = vec![("Hot", "attic.temperature > 45 for 60s")];
+    board.custom.set(0, Some(Status::False));
+    world.join(&mut board);
+    let words = |world: &World| {
+        let hot = world.kubernetes.condition("attic", "Hot");
+        assert_eq!(hot["message"], "attic.temperature > 45 for 60s");
+        format!("{}/{}", hot["status"], hot["reason"]).replace('"', "")
+    };
+    assert_eq!(words(&world), "False/NoHot");
+    assert_eq!(
+        world.kubernetes.told("NoHot"),
+        [],
+        "all was well from the beginning"
+    );
+    for (status, reason, kind) in [
+        (Status::True, "Hot", "Warning"),
+        (Status::Unknown, "ReadingFailed", "Warning"),
+        (Status::False, "NoHot", "Normal"),
+    ] {
+        board.custom.set(0, Some(status));
+        world.pass(secs(10));
+        world.beat(&mut board);
+        world.pass(secs(1));
+        assert_eq!(words(&world), format!("{status}/{reason}"));
+        let message = format!("Node attic status is now: {reason}");
+        assert_eq!(world.kubernetes.told(reason), [(message, 1)]);
+        let events = world.kubernetes.events.values();
+        let kinds: Vec<_> = events
+            .filter(|event| event["reason"] == reason)
+            .map(|event| event["type"].clone())
+            .collect();
+        assert_eq!(kinds, [json!(kind)]);
+    }
+    // One that cannot be judged any more goes.
+    board.custom.set(0, None);
+    world.pass(secs(10));
+    world.beat(&mut board);
+    world.pass(secs(1));
+    assert_eq!(world.kubernetes.condition("attic", "Hot"), Value::Null);
+}
+
+#[test]
 fn without_a_believable_clock_nothing_is_written() {
     let mut world = World::blank(Settings::default(), Kubernetes::default());
     world.has_wall = false;

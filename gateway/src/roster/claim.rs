@@ -46,6 +46,8 @@ pub struct Claim {
     facts_sequence: u64,
     sequence: Option<u64>,
     opened_uptime: Uptime,
+    /// Whether the last beat is the present session's: another's names are not its Facts'.
+    is_beat_present: bool,
     /// Beats observed earlier are another session's that had the same number.
     beats_from: Uptime,
     uptime: Uptime,
@@ -121,6 +123,7 @@ impl Claim {
             facts_sequence: position.sequence,
             sequence: None,
             opened_uptime: facts.uptime,
+            is_beat_present: false,
             beats_from: Uptime(0),
             uptime: facts.uptime,
             facts: message.into(),
@@ -142,7 +145,7 @@ impl Claim {
     /// Custom conditions of the last beat, if the present Facts are those that name them.
     pub(crate) fn custom(&self) -> Option<Statuses> {
         let beat = self.beat.as_ref()?;
-        (beat.generation == self.generation).then_some(beat.custom)
+        (self.is_beat_present && beat.generation == self.generation).then_some(beat.custom)
     }
 
     /// Whether a frame belongs to the present session.
@@ -175,12 +178,12 @@ impl Claim {
     /// of readings grows.
     pub(super) fn keep_beat(&mut self, new: &Heartbeat<'_>) -> bool {
         self.uptime = self.uptime.max(new.uptime);
-        let is_first = self.beat.is_none();
         let beat = self.beat.get_or_insert_default();
-        let is_changed = is_first
+        let is_changed = !self.is_beat_present
             || beat.conditions != new.conditions
             || beat.custom != new.custom
             || beat.generation != new.generation;
+        self.is_beat_present = true;
         beat.uptime = new.uptime;
         beat.generation = new.generation;
         beat.conditions = new.conditions;
@@ -244,6 +247,7 @@ impl Claim {
         self.session = position.session;
         self.will_hash = facts.will_hash;
         self.sequence = None;
+        self.is_beat_present = false;
         self.facts_sequence = position.sequence;
         self.generation = facts.generation;
         self.opened_uptime = facts.uptime;
