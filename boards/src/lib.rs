@@ -1,39 +1,105 @@
 //! What is known about each board, as data.
 //!
 //! ```text
-//! <board>/board.toml ──include_str──▶ ALL ── detect(model, compatible) ──▶ Profile
+//! <board>/board.toml ──include_str──▶ ALL ── detect(model, compatible, architecture) ──▶ Profile
 //! ```
 //!
 //! A profile names limits and paths that the kernel does not show; what the kernel shows is read
 //! from the kernel, and what is alarming is the agent's configuration. Facts that a reader could
 //! doubt are `{ value = …, source = "…" }`, and unknown keys are refused, so that a misspelt limit
-//! cannot silently be no limit. An unknown board gets the `generic` profile.
+//! cannot silently be no limit. An unknown board gets the generic profile of its architecture.
 
 pub mod sensor;
 
 use serde::Deserialize;
 
-/// A board's name and its `board.toml`, most specific boards first, `generic` last.
+/// A board's name and its `board.toml`, the profiles of last resort at the end.
 pub const ALL: &[(&str, &str)] = &[
+    (
+        "raspberry-pi-zero-w",
+        include_str!("../raspberry-pi-zero-w/board.toml"),
+    ),
+    (
+        "raspberry-pi-zero-2w",
+        include_str!("../raspberry-pi-zero-2w/board.toml"),
+    ),
+    (
+        "raspberry-pi-3b",
+        include_str!("../raspberry-pi-3b/board.toml"),
+    ),
+    (
+        "raspberry-pi-3b-plus",
+        include_str!("../raspberry-pi-3b-plus/board.toml"),
+    ),
     (
         "raspberry-pi-4b",
         include_str!("../raspberry-pi-4b/board.toml"),
     ),
+    (
+        "raspberry-pi-cm4",
+        include_str!("../raspberry-pi-cm4/board.toml"),
+    ),
+    (
+        "raspberry-pi-5",
+        include_str!("../raspberry-pi-5/board.toml"),
+    ),
+    ("orange-pi-5", include_str!("../orange-pi-5/board.toml")),
+    ("rock-5b", include_str!("../rock-5b/board.toml")),
+    ("rock64", include_str!("../rock64/board.toml")),
+    (
+        "beaglebone-black",
+        include_str!("../beaglebone-black/board.toml"),
+    ),
+    ("jetson-nano", include_str!("../jetson-nano/board.toml")),
+    ("visionfive-2", include_str!("../visionfive-2/board.toml")),
+    ("generic-arm", include_str!("../generic-arm/board.toml")),
+    ("generic-x86", include_str!("../generic-x86/board.toml")),
     (GENERIC, include_str!("../generic/board.toml")),
 ];
 
-/// The profile of a board that nobody described.
+/// The profile of a board that nobody described, on an architecture that nobody described.
 pub const GENERIC: &str = "generic";
 
-/// Returns the profile that matches the device tree, or `generic`.
+/// Returns the profile that the device tree names, else the generic one of the architecture.
 ///
-/// Either is enough: some systems show only one of the two.
-pub fn detect<S: AsRef<str>>(model: Option<&str>, compatible: &[S]) -> Profile {
-    ALL.iter()
-        .filter_map(|(_, text)| Profile::parse(text).ok())
-        .find(|profile| profile.matches(model, compatible))
-        .or_else(|| by_name(GENERIC))
+/// `model` or `compatible` is enough: some systems show only one of the two. Where they disagree
+/// the model wins, since a board's `compatible` may list the older boards that it can pass for;
+/// of these the first, most specific one counts.
+pub fn detect<S: AsRef<str>>(model: Option<&str>, compatible: &[S], architecture: &str) -> Profile {
+    let texts = ALL.iter().map(|(_, text)| *text);
+    detect_among(texts, model, compatible, architecture)
+}
+
+/// The same among the texts at hand, so that a folder can be tried before it is listed.
+fn detect_among<'a, S: AsRef<str>>(
+    texts: impl Iterator<Item = &'a str>,
+    model: Option<&str>,
+    compatible: &[S],
+    architecture: &str,
+) -> Profile {
+    let entries = compatible.iter().map(AsRef::as_ref);
+    let model_name = model.map(without_revision);
+    let quoted: Vec<_> = entries
+        .chain(model_name)
+        .chain([architecture, GENERIC])
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    // A board has no time to parse what names neither it nor its architecture.
+    let worth = texts.filter(|text| quoted.iter().any(|name| text.contains(name)));
+    let ranked = worth.filter_map(|text| {
+        let profile = Profile::parse(text).ok()?;
+        let rank = profile.rank(model, compatible, architecture)?;
+        Some((rank, profile))
+    });
+    ranked
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, profile)| profile)
         .unwrap_or_default()
+}
+
+/// `Raspberry Pi 3 Model B` of `Raspberry Pi 3 Model B Rev 1.2`.
+fn without_revision(model: &str) -> &str {
+    model.rsplit_once(" Rev ").map_or(model, |(model, _)| model)
 }
 
 /// Returns the profile of the board called `name`.
@@ -66,6 +132,8 @@ pub struct Profile {
     /// How the device tree names it.
     #[serde(default)]
     pub identity: Identity,
+    /// Sizes of a page under its kernels, the usual one first.
+    pub page_sizes_bytes: Option<Fact<Vec<u32>>>,
     /// What its silicon does when it is hot.
     #[serde(default)]
     pub thermal: Thermal,
@@ -79,7 +147,7 @@ pub struct Profile {
     pub i2c_buses: Option<Fact<Vec<u8>>>,
     /// Its hardware watchdog.
     pub watchdog: Option<Watchdog>,
-    /// Whether it keeps time without power.
+    /// Whether it has a clock that can keep time without power, its battery fitted or not.
     pub has_rtc: Option<Fact<bool>>,
     /// What surprises people, one sentence each.
     #[serde(default)]
@@ -90,14 +158,17 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// Beginnings of `/proc/device-tree/model`, compared without the revision that follows.
+    /// `/proc/device-tree/model`, without the ` Rev 1.2` that may follow.
     #[serde(default)]
     pub models: Vec<String>,
-    /// Entries of `/proc/device-tree/compatible` that only this board has.
+    /// Entries of `/proc/device-tree/compatible` that are this board's and not its chip's.
     #[serde(default)]
     pub compatible: Vec<String>,
     /// The system on chip, as its vendor writes it.
     pub soc: Option<String>,
+    /// Architectures, as Go names them, whose boards get this profile where no other fits.
+    #[serde(default)]
+    pub architectures: Vec<String>,
 }
 
 /// What the silicon does when it is hot.
@@ -140,6 +211,8 @@ pub enum StorageKind {
     Emmc,
     /// A solid state disk on `PCIe`.
     Nvme,
+    /// A disk on SATA.
+    Sata,
     /// A card, which does not report its wear.
     Sd,
     /// A disk on USB.
@@ -165,113 +238,54 @@ impl Profile {
         toml::from_str(text).map_err(ProfileError)
     }
 
-    /// Whether the device tree is this board's; the empty identity is nobody's.
-    pub fn matches<S: AsRef<str>>(&self, model: Option<&str>, compatible: &[S]) -> bool {
+    /// How well a board fits, best first; `None` if it is another one.
+    fn rank<S: AsRef<str>>(
+        &self,
+        model: Option<&str>,
+        compatible: &[S],
+        architecture: &str,
+    ) -> Option<Rank> {
         let identity = &self.identity;
-        let is_compatible = compatible.iter().any(|entry| {
-            identity
-                .compatible
-                .iter()
-                .any(|known| known == entry.as_ref())
-        });
-        let is_named = |model: &str| {
-            identity.models.iter().any(|known| {
-                model
-                    .strip_prefix(known.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-            })
-        };
-        is_compatible || model.is_some_and(is_named)
+        let mut entries = compatible.iter();
+        if model.is_some_and(|model| identity.has_model(model)) {
+            Some(Rank::Model)
+        } else if let Some(at) = entries.position(|entry| identity.has_entry(entry.as_ref())) {
+            Some(Rank::Compatible(at))
+        } else if identity.is_last_resort_of(architecture) {
+            Some(Rank::Architecture)
+        } else {
+            (self.name == GENERIC).then_some(Rank::Generic)
+        }
+    }
+}
+
+/// Why a profile was chosen, best reason first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Model,
+    /// The position of the entry, of which the first is the most specific.
+    Compatible(usize),
+    Architecture,
+    Generic,
+}
+
+impl Identity {
+    /// Whether a device tree's model is this board's, whatever its revision. `Raspberry Pi 3 Model
+    /// B` is another board than `Raspberry Pi 3 Model B Plus`.
+    fn has_model(&self, model: &str) -> bool {
+        self.models
+            .iter()
+            .any(|known| known == without_revision(model))
+    }
+
+    fn has_entry(&self, compatible: &str) -> bool {
+        self.compatible.iter().any(|known| known == compatible)
+    }
+
+    fn is_last_resort_of(&self, architecture: &str) -> bool {
+        self.architectures.iter().any(|known| known == architecture)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NONE: [&str; 0] = [];
-
-    #[test]
-    fn every_profile_is_valid_and_named_as_its_folder() {
-        for (name, text) in ALL {
-            let profile = Profile::parse(text).unwrap_or_else(|err| panic!("{name}: {err}"));
-            assert_eq!(profile.name, *name);
-            assert!(
-                !profile.title.is_empty() && !profile.targets.is_empty(),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_folder_is_listed() {
-        let folders = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let mut folders: Vec<_> = folders
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.join("board.toml").exists() || path.join("fixtures").exists())
-            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-            .collect();
-        folders.sort();
-        let mut listed: Vec<_> = ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
-        listed.sort();
-        assert_eq!(folders, listed);
-        assert_eq!(
-            ALL.last().map(|(name, _)| *name),
-            Some(GENERIC),
-            "it matches when none does"
-        );
-    }
-
-    #[test]
-    fn every_fact_has_a_source() {
-        fn check(name: &str, value: &toml::Value) {
-            if let Some(table) = value.as_table() {
-                let source = table.get("source").and_then(toml::Value::as_str);
-                let is_fact = table.contains_key("value");
-                assert!(
-                    !is_fact || source.is_some_and(|source| source.len() > 10),
-                    "{name}"
-                );
-                table
-                    .iter()
-                    .for_each(|(key, value)| check(&format!("{name}.{key}"), value));
-            }
-            for value in value.as_array().into_iter().flatten() {
-                check(name, value);
-            }
-        }
-        for (name, text) in ALL {
-            check(name, &toml::from_str(text).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_board_is_known_by_its_model_whatever_the_revision() {
-        for model in ["Raspberry Pi 4 Model B", "Raspberry Pi 4 Model B Rev 1.5"] {
-            assert_eq!(detect(Some(model), &NONE).name, "raspberry-pi-4b");
-        }
-        for model in ["Raspberry Pi 4 Model Basic", "Raspberry Pi 400 Rev 1.0", ""] {
-            assert_eq!(detect(Some(model), &NONE).name, GENERIC, "{model}");
-        }
-    }
-
-    #[test]
-    fn a_board_is_known_by_its_device_tree() {
-        let compatible = ["raspberrypi,4-model-b", "brcm,bcm2711"];
-        assert_eq!(detect(None, &compatible).name, "raspberry-pi-4b");
-        assert_eq!(
-            detect(None, &["brcm,bcm2711"]).name,
-            GENERIC,
-            "the chip is on other boards"
-        );
-        assert_eq!(detect(None, &NONE).name, GENERIC);
-    }
-
-    #[test]
-    fn a_misspelt_key_is_refused() {
-        let text = "name = \"x\"\ntitle = \"X\"\n[thermal]\nhard_limit = 85_000\n";
-        let err = Profile::parse(text).unwrap_err().to_string();
-        assert!(err.contains("hard_limit"), "{err}");
-        assert!(by_name("no-such-board").is_none());
-    }
-}
+mod tests;

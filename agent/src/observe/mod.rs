@@ -375,9 +375,11 @@ fn read_fixed(root: &mut Root) -> Fixed {
     let board = board::read(root);
     let model = board.model.as_ref().ok().and_then(Option::as_deref);
     let compatible = board.compatible.as_ref().ok().and_then(Option::as_deref);
+    let compatible = compatible.unwrap_or_default();
+    let architecture = root.syscalls().architecture();
     Fixed {
+        profile: nodling_boards::detect(model, compatible, architecture),
         host: host::read(root),
-        profile: nodling_boards::detect(model, compatible.unwrap_or_default()),
         board,
         processors: cpu::read_processors(root),
         huge_pages: memory::read_huge_pages(root),

@@ -238,12 +238,15 @@ impl Root {
         }
         self.buffer.clear();
         // NONBLOCK: whatever stands where a file should, even a pipe, answers at once.
-        let result = self
-            .open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)
-            .and_then(|file| {
-                let is_whole = read_up_to(&file, &mut self.buffer, kind)?;
-                Ok(is_whole.then_some(file))
-            });
+        let result = match self.syscalls.refusal(path) {
+            Some(refusal) => Err(refusal),
+            None => self
+                .open_at(path, OFlags::RDONLY | OFlags::NONBLOCK)
+                .and_then(|file| {
+                    let is_whole = read_up_to(&file, &mut self.buffer, kind)?;
+                    Ok(is_whole.then_some(file))
+                }),
+        };
         match result {
             Ok(Some(file)) => {
                 self.keep(path, file);

@@ -38,6 +38,21 @@ pub(super) struct Recorded {
     statvfs: BTreeMap<String, Statvfs>,
     #[serde(default)]
     address: Vec<RecordedAddress>,
+    /// Files, by path without a leading slash, that are there and answer a read with an error.
+    #[serde(default)]
+    refused: BTreeMap<String, Refusal>,
+}
+
+/// What a driver answers whose device sleeps, is off or is broken.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Refusal {
+    Eacces,
+    Eagain,
+    Einval,
+    Eio,
+    Enodata,
+    Eopnotsupp,
 }
 
 /// uname(2).
@@ -169,6 +184,21 @@ impl Syscalls {
             return present(answer, mount_point);
         };
         Ok(recorded.statvfs.get(mount_point).copied())
+    }
+
+    /// Why a file of a fixture cannot be read, if it cannot.
+    pub(super) fn refusal(&self, path: &str) -> Option<Os> {
+        let Self::Recorded(recorded) = self else {
+            return None;
+        };
+        recorded.refused.get(path).map(|refusal| match refusal {
+            Refusal::Eacces => Os::ACCESS,
+            Refusal::Eagain => Os::AGAIN,
+            Refusal::Einval => Os::INVAL,
+            Refusal::Eio => Os::IO,
+            Refusal::Enodata => Os::NODATA,
+            Refusal::Eopnotsupp => Os::OPNOTSUPP,
+        })
     }
 
     /// Addresses in the kernel's order.

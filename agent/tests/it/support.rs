@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{Config, Detail, Observation, Observer};
@@ -51,6 +52,20 @@ impl Fixture {
         files.retain(|file| file != "SOURCE" && file != "syscalls.toml");
         files
     }
+
+    /// The kernel's files that no earlier scenario of the board has with the same text; breaking
+    /// the others again would tell nothing.
+    pub(crate) fn new_files(&self) -> Vec<String> {
+        let mut earlier = all_fixtures();
+        earlier.retain(|other| other.board == self.board && other.scenario < self.scenario);
+        let is_known = |file: &String| {
+            let text = read(&self.path, file);
+            earlier.iter().any(|other| read(&other.path, file) == text)
+        };
+        let mut files = self.kernel_files();
+        files.retain(|file| !is_known(file));
+        files
+    }
 }
 
 /// Every fixture of every board, sorted by name.
@@ -70,6 +85,15 @@ pub(crate) fn all_fixtures() -> Vec<Fixture> {
     }
     fixtures.sort_by_key(Fixture::name);
     fixtures
+}
+
+/// Every fixture with a copy of it that a test may break.
+pub(crate) fn copies() -> Vec<(Fixture, TempDir)> {
+    let with_copy = |fixture: Fixture| {
+        let copy = fixture.copy();
+        (fixture, copy)
+    };
+    all_fixtures().into_iter().map(with_copy).collect()
 }
 
 /// The fixture called `<board>/<scenario>`.
@@ -119,7 +143,10 @@ impl Breakage {
                 let garbled: Vec<u8> = text.iter().rev().map(|byte| byte ^ 0x15).collect();
                 fs::write(file, [b"?".as_slice(), &garbled].concat()).unwrap();
             }
-            Self::Long => fs::write(file, "9 ".repeat(400_000)).unwrap(),
+            Self::Long => {
+                fs::remove_file(file).unwrap();
+                fs::hard_link(long_file(), file).unwrap();
+            }
             Self::Truncated => fs::write(file, &text[..text.len() / 2]).unwrap(),
             // The tests may run as root, whom no mode stops; no file can be read from a directory.
             Self::Unreadable => {
@@ -128,6 +155,18 @@ impl Breakage {
             }
         }
     }
+}
+
+/// A file longer than any that a kernel writes; written once, since it is linked thousands of times.
+fn long_file() -> &'static Path {
+    static LONG: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, file) = LONG.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("long");
+        fs::write(&file, "9 ".repeat(400_000)).unwrap();
+        (directory, file)
+    });
+    file
 }
 
 /// Writes a file of a copy.
