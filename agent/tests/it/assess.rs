@@ -312,7 +312,7 @@ fn a_full_disk_is_out_of_disk_until_there_is_room_again() {
         }
     };
     let failed = |observation: &mut Observation| {
-        observation.root_usage = Err(nodling_agent::observe::ReadError::TooLong {
+        observation.root_usage = Err(observe::ReadError::TooLong {
             path: "/".into(),
             bytes_max: 1,
         });
