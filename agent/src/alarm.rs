@@ -129,7 +129,7 @@ mod tests {
         block_on(async {
             let mut alarm = Alarm::new();
             let start = Instant::now();
-            let far = start + Duration::from_secs(3600);
+            let far = start + Duration::from_hours(1);
             let near = start + Duration::from_millis(2);
             let poll_once = tokio::time::timeout(Duration::ZERO, alarm.until(far));
             assert!(poll_once.await.is_err());

@@ -9,6 +9,8 @@ use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
 use crate::assess::decimal::Decimal;
 use crate::assess::readings::{self, Named, readings};
+use crate::assess::stalls::pressure_hint;
+use crate::assess::unread::unread;
 use crate::encode::{board, system};
 use crate::observe::Observation;
 use crate::unjudged::unjudged;
@@ -22,9 +24,7 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
         "vitals": vitals
             .map(|vital| (vital.name.to_owned(), number(vital.value)))
             .collect::<Map<_, _>>(),
-        "readings": readings(observation, assessment)
-            .map(|named| reading(observation, named))
-            .collect::<Vec<_>>(),
+        "readings": all_readings(observation, assessment),
         "board": {
             "name": board.name,
             "model": board.model,
@@ -133,7 +133,7 @@ fn conditions(assessment: &Assessment, wall_unix_s: i64) -> Value {
         })
     };
     let known = |(kind, status): (ConditionKind, Status)| {
-        let words = kind.words(status);
+        let words = kind.words_of(status, assessment.vitals.throttle);
         shown(kind.as_str(), status, words.reason, words.message)
     };
     let statuses = assessment.conditions;
@@ -150,6 +150,23 @@ fn conditions(assessment: &Assessment, wall_unix_s: i64) -> Value {
 
 /// The vital that the kubelet takes from the root cgroup.
 const WORKING_SET: &str = "memory_working_set";
+
+/// Every reading; then those that conditions rest on, where they failed.
+fn all_readings(observation: &Observation, assessment: &Assessment) -> Vec<Value> {
+    let hint = pressure_hint(observation);
+    let named = readings(observation, assessment).map(|named| {
+        let mut shown = reading(observation, named);
+        let is_off = named.name.contains("_pressure_") && named.value == readings::Value::Absent;
+        if let (Some(hint), true, Value::Object(fields)) = (hint, is_off, &mut shown) {
+            fields.insert("hint".into(), hint.into());
+        }
+        shown
+    });
+    let unread = unread(observation).into_iter().map(
+        |(name, err)| json!({ "name": name, "value": null, "unit": "", "error": err.to_string() }),
+    );
+    named.chain(unread).collect()
+}
 
 /// A reading as people read it; what is not known is null.
 fn reading(observation: &Observation, Named { name, unit, value }: Named<'_>) -> Value {

@@ -40,7 +40,8 @@ const SENSORS_APART: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let result = Arguments::parse(std::env::args_os().skip(1))
-        .map_err(anyhow::Error::from)
+        // Its own message once more is all that such an error has for a source.
+        .map_err(|err| anyhow::Error::msg(err.to_string()))
         .and_then(|arguments| execute(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,

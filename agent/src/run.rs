@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::agenda::{Agenda, after, phase};
+use crate::assess::stalls::pressure_hint;
 use crate::assess::{Assessment, assess};
 use crate::encode::{Identity, facts};
 use crate::goodbye::{self, Goodbye};
@@ -25,11 +26,11 @@ const OBSERVE_EVERY_MAX: Duration = Duration::from_secs(10);
 /// No gateway can ask for more.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// No gateway can ask for less.
-const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+const INTERVAL_MAX: Duration = Duration::from_hours(1);
 /// A fleet that greets a new gateway spreads over this.
 const HELLO_JITTER_MS: u64 = 10_000;
 /// Crystals drift: a session's clock is trusted for twelve hours.
-const SESSION_MAX: Duration = Duration::from_secs(12 * 3600);
+const SESSION_MAX: Duration = Duration::from_hours(12);
 /// By how much a session may be shorter, so that a fleet does not renew in step.
 const SESSION_JITTER_MS: u64 = 3_600_000;
 /// Facts on request come no more often.
@@ -37,7 +38,7 @@ const FACTS_APART: Duration = Duration::from_secs(1);
 /// Detail on request comes no more often.
 const DETAIL_EVERY_MIN: Duration = Duration::from_secs(5);
 /// A contested connection that lives this long is ours alone.
-const SETTLED_AFTER: Duration = Duration::from_secs(60);
+const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// What a goodbye may take; systemd and people wait for it.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(1_500);
 /// What `leave` may take to reach a broker.
@@ -117,6 +118,7 @@ impl Agent {
         let now = Instant::now();
         let latest = observe(&mut parts, Detail::Dropped);
         unjudged::warn_unjudged(&latest.0, &latest.1);
+        telemetry::log_hint(pressure_hint(&latest.0));
         let first = phase(&parts.node, parts.interval);
         Self {
             agenda: Agenda {

@@ -91,6 +91,13 @@ fn log_transition(condition: &str, status: Status, reason: &str, message: &str) 
     }
 }
 
+/// Logs once why the kernel does not tell of pressure, if it does not.
+pub fn log_hint(hint: Option<&str>) {
+    if let Some(hint) = hint {
+        info!(hint, "CPUPressure and IOPressure are estimated");
+    }
+}
+
 /// Tells systemd that the agent is up; it may be offline.
 pub fn ready(status: &str) {
     notify(&[

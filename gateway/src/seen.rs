@@ -100,6 +100,8 @@ pub struct SeenNode {
     pub capacity: Pairs,
     /// `status.allocatable`.
     pub allocatable: Pairs,
+    /// Extended resources that are allocatable otherwise than [`extended`] says.
+    pub extended: Box<[Extended]>,
     /// Digest of what is owned as a whole: see [`facts_digest`].
     pub facts: u64,
     /// Digest of the zone and region labels.
@@ -138,6 +140,38 @@ impl Pairs {
     pub fn has(&self, key: &str, value: &str) -> bool {
         self.0.contains(&(digest(key), digest(value)))
     }
+}
+
+/// An extended resource, and how much of it should be allocatable; `None`: it should not be there.
+pub type Extended = (Box<str>, Option<Box<str>>);
+
+/// What kubelet makes of extended resources, which others advertise in `status.capacity`: all of
+/// one is allocatable, and one that is no capacity any more is not.
+fn extended(status: &NodeStatus) -> Box<[Extended]> {
+    let amounts = |amounts: &Option<BTreeMap<String, Quantity>>| {
+        let extended = amounts.iter().flatten();
+        let extended = extended.filter(|(name, _)| is_extended(name));
+        extended
+            .map(|(name, amount)| (name.clone(), amount.0.clone()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (capacity, allocatable) = (amounts(&status.capacity), amounts(&status.allocatable));
+    let missing = capacity
+        .iter()
+        .filter(|&(name, amount)| allocatable.get(name) != Some(amount));
+    let missing =
+        missing.map(|(name, amount)| (name.as_str().into(), Some(amount.as_str().into())));
+    let over = allocatable
+        .keys()
+        .filter(|name| !capacity.contains_key(*name));
+    missing
+        .chain(over.map(|name| (name.as_str().into(), None)))
+        .collect()
+}
+
+/// Named by a domain that is not Kubernetes' own.
+fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
 }
 
 /// `status.phase`.
@@ -257,6 +291,7 @@ impl SeenNode {
                 .collect(),
             capacity: Pairs::from_quantities(status.capacity.as_ref()),
             allocatable: Pairs::from_quantities(status.allocatable.as_ref()),
+            extended: extended(status),
             facts: facts_digest(status),
             zone: digest(&(
                 label("topology.kubernetes.io/region"),
@@ -273,6 +308,9 @@ impl SeenNode {
             ConditionType::Other(text) => text.len(),
         };
         let pairs = [&self.labels, &self.capacity, &self.allocatable];
+        let extended_heap = |(name, amount): &Extended| {
+            name.len() + amount.as_ref().map_or(0, |amount| amount.len())
+        };
         size_of::<Self>()
             + self.name.len()
             + self.uid.len()
@@ -286,6 +324,8 @@ impl SeenNode {
                 .sum::<usize>()
             + size_of_val(&*self.taints)
             + self.taints.iter().map(taint_heap).sum::<usize>()
+            + size_of_val(&*self.extended)
+            + self.extended.iter().map(extended_heap).sum::<usize>()
             + size_of_val(&*self.conditions)
             + self.conditions.iter().map(condition_heap).sum::<usize>()
     }

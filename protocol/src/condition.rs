@@ -9,6 +9,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::Throttle;
+
 /// Status of one condition; a condition that the board cannot judge has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Status {
@@ -118,12 +120,12 @@ conditions! {
         True: "KubeletReady", "nodling-agent is posting ready status", "NodeReady";
         False: "KubeletNotReady", "nodling-agent is not ready", "NodeNotReady";
     }
-    /// A filesystem is full, not merely under pressure.
+    /// The root filesystem is full, not merely under pressure.
     OutOfDisk = "OutOfDisk" {
         True: "KubeletOutOfDisk", "the root filesystem is full", "NodeOutOfDisk";
         False: "KubeletHasSufficientDisk", "the root filesystem has space left", "NodeHasSufficientDisk";
     }
-    /// The node has no usable network besides the broker's.
+    /// No default route leads anywhere.
     NetworkUnavailable = "NetworkUnavailable" {
         True: "NoRoute", "the default route is gone", "NodeNetworkUnavailable";
         False: "RouteAvailable", "a default route is present", "NodeNetworkAvailable";
@@ -171,6 +173,34 @@ conditions! {
 }
 
 impl ConditionKind {
+    /// Reason, message and Event reason for a status, given the vital that tells of the past.
+    pub fn words_of(self, status: Status, throttle: Option<Throttle>) -> Words {
+        let has_held = match (self, throttle.map(Throttle::since_boot)) {
+            (Self::UnderVoltage, Some(past)) => past & Throttle::UNDER_VOLTAGE != 0,
+            (Self::Throttled, Some(past)) => past & !Throttle::UNDER_VOLTAGE != 0,
+            (_, _) => false,
+        };
+        match self.words_of_past() {
+            Some(words) if has_held && status == Status::False => words,
+            Some(_) | None => self.words(status),
+        }
+    }
+
+    /// The words for False where it has been True since the board booted, if there are any.
+    pub const fn words_of_past(self) -> Option<Words> {
+        let message = if matches!(self, Self::UnderVoltage) {
+            "the supply voltage is within the board's limits; it was below since boot"
+        } else if matches!(self, Self::Throttled) {
+            "the processor runs at the speed asked for; it was held back since boot"
+        } else {
+            return None;
+        };
+        Some(Words {
+            message,
+            ..self.words(Status::False)
+        })
+    }
+
     /// Position on the wire.
     pub const fn index(self) -> usize {
         self as usize
@@ -314,6 +344,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_supply_that_was_low_is_told_while_it_is_not() {
+        let dipped = Some(Throttle(Throttle::UNDER_VOLTAGE << 4));
+        let kind = ConditionKind::UnderVoltage;
+        let words = kind.words_of(Status::False, dipped);
+        assert_eq!(Some(words), kind.words_of_past());
+        assert_eq!(words.reason, kind.words(Status::False).reason);
+        assert_ne!(words.message, kind.words(Status::False).message);
+        for status in [Status::True, Status::Unknown] {
+            assert_eq!(kind.words_of(status, dipped), kind.words(status));
+        }
+        for other in [
+            None,
+            Some(Throttle(0)),
+            Some(Throttle(Throttle::THROTTLED << 4)),
+        ] {
+            assert_eq!(
+                kind.words_of(Status::False, other),
+                kind.words(Status::False)
+            );
+        }
+        let kind = ConditionKind::Throttled;
+        assert_eq!(
+            kind.words_of(Status::False, dipped),
+            kind.words(Status::False)
+        );
+        let kind = ConditionKind::ThermalPressure;
+        assert_eq!(kind.words_of_past(), None);
     }
 
     proptest! {

@@ -107,6 +107,7 @@ mod tests {
             addresses: Ok(Some(addresses)),
             default_route_v4: Ok(Some("eth0".into())),
             default_route_v6: Ok(Some("eth0".into())),
+            default_routes: Ok(Some(vec!["eth0".into()])),
         }
     }
 

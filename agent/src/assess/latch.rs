@@ -1,7 +1,8 @@
 //! Follows findings with hysteresis in time, so that a reading at its limit does not fill the
 //! cluster with transitions.
 //!
-//! The only clock is the caller's: the uptime of the observation.
+//! A reading that fails is no judgement: it leaves the condition as it was for a while. The only
+//! clock is the caller's: the uptime of the observation.
 
 use nodling_protocol::Status;
 
@@ -12,9 +13,14 @@ const UNKNOWN_AFTER_MS: u64 = 300_000;
 
 /// How long a finding must last before the condition follows it.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit stands last")]
 pub(super) struct Hold {
+    /// Until it is set.
     pub(super) set_ms: u64,
+    /// Until it is cleared.
     pub(super) clear_ms: u64,
+    /// Until it is forgotten, because the board shows the reading no more.
+    pub(super) gone_ms: u64,
 }
 
 /// Follows findings with hysteresis in time; the first finding is followed at once.
@@ -25,21 +31,21 @@ pub(super) struct Latch {
     differs_ms: Option<u64>,
     /// Since when the reading fails: that says nothing, for or against.
     fails_ms: Option<u64>,
+    /// Since when there is no reading; some sleep for a moment.
+    gone_ms: Option<u64>,
 }
 
 impl Latch {
-    /// The status after this tick; absent findings forget it.
+    /// The status after this tick.
     pub(super) fn update(&mut self, finding: Finding, now_ms: u64, hold: Hold) -> Option<Status> {
         let (found, patience_ms, since_ms) = match finding {
-            Finding::Absent => {
-                *self = Self::default();
-                return None;
-            }
+            Finding::Absent => return self.miss(now_ms, hold),
             Finding::Holds(true) => (Status::True, hold.set_ms, &mut self.differs_ms),
             Finding::Holds(false) => (Status::False, hold.clear_ms, &mut self.differs_ms),
             Finding::Failed => (Status::Unknown, UNKNOWN_AFTER_MS, &mut self.fails_ms),
         };
         let since_ms = *since_ms.get_or_insert(now_ms);
+        self.gone_ms = None;
         if finding != Finding::Failed {
             self.fails_ms = None;
         }
@@ -50,6 +56,15 @@ impl Latch {
         }
         if self.status == Some(found) {
             self.differs_ms = None;
+        }
+        self.status
+    }
+
+    fn miss(&mut self, now_ms: u64, hold: Hold) -> Option<Status> {
+        let since_ms = *self.gone_ms.get_or_insert(now_ms);
+        let is_due = now_ms.saturating_sub(since_ms) >= hold.gone_ms;
+        if is_due || matches!(self.status, None | Some(Status::Unknown)) {
+            *self = Self::default();
         }
         self.status
     }
@@ -73,6 +88,7 @@ mod tests {
     const HOLD: Hold = Hold {
         set_ms: 0,
         clear_ms: 60_000,
+        gone_ms: 60_000,
     };
 
     fn finding() -> impl Strategy<Value = Finding> {
@@ -113,6 +129,7 @@ mod tests {
         let slow = Hold {
             set_ms: 600_000,
             clear_ms: 0,
+            gone_ms: 0,
         };
         let mut latch = Latch::default();
         let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, slow);
@@ -122,6 +139,19 @@ mod tests {
         assert_eq!(at(410, Finding::Holds(true)), Some(Status::False));
         assert_eq!(at(600, Finding::Failed), Some(Status::False));
         assert_eq!(at(610, Finding::Holds(true)), Some(Status::True));
+    }
+
+    #[test]
+    fn a_reading_that_sleeps_for_a_moment_does_not_take_the_condition_away() {
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(10, Finding::Absent), Some(Status::True));
+        assert_eq!(at(20, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(30, Finding::Absent), Some(Status::True));
+        assert_eq!(at(89, Finding::Absent), Some(Status::True));
+        assert_eq!(at(90, Finding::Absent), None);
+        assert_eq!(at(100, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]
@@ -143,6 +173,18 @@ mod tests {
                 let now_ms = u64::try_from(index).unwrap() * step_ms;
                 let status = latch.update(*finding, now_ms, HOLD);
                 prop_assert_ne!(status, Some(Status::True));
+            }
+        }
+
+        #[test]
+        fn what_always_holds_is_never_called_fine(
+            findings in prop::collection::vec(finding(), 1..60), step_ms in 1_u64..120_000
+        ) {
+            let mut latch = Latch::default();
+            for (index, finding) in findings.iter().filter(|finding| **finding != Finding::Holds(false)).enumerate() {
+                let now_ms = u64::try_from(index).unwrap() * step_ms;
+                let status = latch.update(*finding, now_ms, HOLD);
+                prop_assert_ne!(status, Some(Status::False));
             }
         }
 

@@ -18,8 +18,16 @@ pub mod rules;
 #[cfg(test)]
 mod rules_tests;
 mod pressure;
+mod supply;
 mod vitals;
-mod conditions;
+mod heat;
+mod writability;
+mod room;
+mod route;
+mod clock;
+pub mod stalls;
+pub mod unread;
+pub mod conditions;
 
 use std::sync::Arc;
 
@@ -39,6 +47,8 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// Which conditions are reported.
+    pub conditions: conditions::Config,
     /// What is kept back for others than pods.
     pub reserved: Reserved,
     /// How many pods are offered.
@@ -51,7 +61,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
-    cpu_busy: rates::CpuBusy,
+    processors: rates::Processors,
+    supply: supply::Supply,
     pressures: pressure::Pressures,
     conditions: conditions::Conditions,
     latches: rules::Latches,
@@ -134,15 +145,23 @@ pub struct Sensor {
 /// Judges one observation.
 pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let cpu = observation.cpu.as_ref().ok().and_then(Option::as_ref);
-    let cpu_busy = cpu.and_then(|cpu| state.cpu_busy.update(observation.uptime_ms, cpu.total));
-    let tally = vitals::vitals(observation, cpu_busy);
+    let shares = cpu.and_then(|cpu| state.processors.update(observation.uptime_ms, cpu.total));
+    state.supply.update(observation);
+    let cpu_busy = shares.map(|shares| shares.busy);
+    let tally = vitals::vitals(observation, cpu_busy, &state.supply);
     let capacity = capacity::capacity(observation, state.config.pods);
     let pressures = state.pressures.update(observation);
     let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
         failures: tally.failures,
-        conditions: state.conditions.update(observation, pressures),
+        conditions: state.conditions.update(conditions::Tick {
+            observation,
+            pressures,
+            config: state.config.conditions,
+            supply: &state.supply,
+            shares,
+        }),
         custom: Statuses::default(),
         rules: Arc::clone(&state.config.rules),
         sensors: sensors(observation),

@@ -9,39 +9,58 @@ use crate::observe::cpu::CpuTime;
 /// Two observations closer than this say nothing about a rate: the kernel counts in 10 ms.
 const APART_MS_MIN: u64 = 500;
 
-/// The share of processor time that was not idle.
-#[derive(Clone, Debug, Default)]
-pub(super) struct CpuBusy {
-    previous: Option<(u64, CpuTime)>,
-    share: Option<Permille>,
+/// Shares of all processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// In which there was work.
+    pub(super) busy: Permille,
+    /// In which there was none because its task waited for a disk.
+    pub(super) waiting: Permille,
 }
 
-impl CpuBusy {
+/// What the processors did since the last observation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Processors {
+    previous: Option<(u64, CpuTime)>,
+    shares: Option<Shares>,
+}
+
+impl Processors {
     /// Takes the present counters; `None` until there are two that belong together.
-    pub(super) fn update(&mut self, now_ms: u64, time: CpuTime) -> Option<Permille> {
+    pub(super) fn update(&mut self, now_ms: u64, time: CpuTime) -> Option<Shares> {
         if let Some((before_ms, before)) = self.previous {
             if now_ms.saturating_sub(before_ms) < APART_MS_MIN {
-                return self.share;
+                return self.shares;
             }
-            self.share = share(before, time);
+            self.shares = shares(before, time);
         }
         self.previous = Some((now_ms, time));
-        self.share
+        self.shares
     }
 }
 
-fn share(before: CpuTime, now: CpuTime) -> Option<Permille> {
+fn shares(before: CpuTime, now: CpuTime) -> Option<Shares> {
     let total = sum(now)
         .checked_sub(sum(before))
         .filter(|total| *total != 0)?;
     // iowait is known to run backwards by a little; that is no reset.
+    let waiting = now
+        .iowait_ticks
+        .saturating_sub(before.iowait_ticks)
+        .min(total);
     let idle = now
         .idle_ticks
         .saturating_sub(before.idle_ticks)
-        .saturating_add(now.iowait_ticks.saturating_sub(before.iowait_ticks))
+        .saturating_add(waiting)
         .min(total);
-    let busy = (total - idle).saturating_mul(1000) / total;
-    u16::try_from(busy).ok().map(Permille)
+    let permille = |ticks: u64| {
+        let share = ticks.saturating_mul(1000) / total;
+        u16::try_from(share).ok().map(Permille)
+    };
+    Some(Shares {
+        busy: permille(total - idle)?,
+        waiting: permille(waiting)?,
+    })
 }
 
 fn sum(time: CpuTime) -> u64 {
@@ -75,33 +94,38 @@ mod tests {
 
     #[test]
     fn two_observations_make_a_share() {
-        let mut busy = CpuBusy::default();
-        assert_eq!(busy.update(0, time(100, 900, 0)), None);
-        assert_eq!(busy.update(10_000, time(125, 970, 5)), Some(Permille(250)));
+        let mut processors = Processors::default();
+        let mut at = |now_ms, time| {
+            let shares = processors.update(now_ms, time)?;
+            Some((shares.busy.0, shares.waiting.0))
+        };
+        assert_eq!(at(0, time(100, 900, 0)), None);
+        assert_eq!(at(10_000, time(125, 970, 5)), Some((250, 50)));
         // Too close: the last one stands.
-        assert_eq!(busy.update(10_100, time(135, 970, 5)), Some(Permille(250)));
-        assert_eq!(busy.update(20_000, time(225, 970, 5)), Some(Permille(1000)));
+        assert_eq!(at(10_100, time(135, 970, 5)), Some((250, 50)));
+        assert_eq!(at(20_000, time(225, 970, 5)), Some((1000, 0)));
     }
 
     #[test]
     fn a_reset_counter_makes_none() {
-        let mut busy = CpuBusy::default();
-        busy.update(0, time(100, 900, 0));
-        busy.update(10_000, time(200, 900, 0));
-        assert_eq!(busy.update(20_000, time(1, 2, 0)), None);
-        assert_eq!(busy.update(30_000, time(2, 3, 0)), Some(Permille(500)));
+        let mut processors = Processors::default();
+        processors.update(0, time(100, 900, 0));
+        processors.update(10_000, time(200, 900, 0));
+        assert_eq!(processors.update(20_000, time(1, 2, 0)), None);
+        let shares = processors.update(30_000, time(2, 3, 0)).unwrap();
+        assert_eq!(shares.busy, Permille(500));
     }
 
     proptest! {
         #[test]
-        fn a_share_is_never_more_than_the_whole(
+        fn shares_are_never_more_than_the_whole(
             before in any::<[u32; 3]>(), now in any::<[u32; 3]>()
         ) {
             let [a, b] = [before, now].map(|[user, idle, iowait]| {
                 time(u64::from(user), u64::from(idle), u64::from(iowait))
             });
-            if let Some(Permille(share)) = share(a, b) {
-                prop_assert!(share <= 1000);
+            if let Some(Shares { busy, waiting }) = shares(a, b) {
+                prop_assert!(busy.0 + waiting.0 <= 1000);
             }
         }
     }

@@ -227,6 +227,7 @@ fn judge(rule: &Rule, latch: &mut Latch, value: Value<'_>, now_ms: u64) -> Optio
     let hold = Hold {
         set_ms: lasting_ms,
         clear_ms: lasting_ms,
+        gone_ms: 0,
     };
     let finding = match value {
         Value::Absent => Finding::Absent,

@@ -231,7 +231,7 @@ impl Default for Thresholds {
             soft: Vec::new(),
             minimum_reclaim: Vec::new(),
             merges_defaults: false,
-            transition_period: Duration::from_secs(5 * 60),
+            transition_period: Duration::from_mins(5),
         }
     }
 }

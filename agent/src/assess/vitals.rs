@@ -4,9 +4,10 @@
 //! wire carries one bit.
 
 use nodling_protocol::Vitals;
-use nodling_protocol::units::{CentiLoad, DeciCelsius, Kibibytes, Megahertz, Permille, Throttle};
+use nodling_protocol::units::{CentiLoad, DeciCelsius, Kibibytes, Megahertz, Permille};
 
 use super::pressure::working_set_bytes;
+use super::supply::Supply;
 use super::zones::main_zone;
 use crate::observe::network::Interface;
 use crate::observe::pressure::Stalls;
@@ -42,7 +43,11 @@ impl Collector {
 }
 
 /// Reads the vitals off an observation; `cpu_busy` needs two and comes from `rates`.
-pub(super) fn vitals(observation: &Observation, cpu_busy: Option<Permille>) -> Tally {
+pub(super) fn vitals(
+    observation: &Observation,
+    cpu_busy: Option<Permille>,
+    supply: &Supply,
+) -> Tally {
     let mut next = Collector::default();
     let memory = |kib: fn(&crate::observe::memory::Memory) -> Option<u64>| {
         see(&observation.memory, |memory| kib(memory).map(Kibibytes))
@@ -74,7 +79,7 @@ pub(super) fn vitals(observation: &Observation, cpu_busy: Option<Permille>) -> T
         })),
         temperature: next.take(temperature(observation)),
         throttle: next.take(see(&observation.power.throttled, |throttled| {
-            Some(Throttle::from_firmware(throttled.0))
+            Some(supply.vital(*throttled))
         })),
         frequency: next.take(frequency(observation)),
         cpu_pressure_some: next.take(stall(&pressure.cpu, some)),

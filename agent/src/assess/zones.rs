@@ -19,12 +19,20 @@ pub(super) fn main_zone(observation: &Observation) -> Result<Option<&Zone>, &Rea
     let Some(zones) = observation.thermal.as_ref()?.as_ref() else {
         return Ok(None);
     };
-    let named = |kind: &str| zones.iter().find(|zone| zone.kind.as_ref() == kind);
+    // Of several with one name the lowest number, in whatever order they are listed.
+    let by_number = |one: &&Zone, other: &&Zone| {
+        let lengths = one.name.len().cmp(&other.name.len());
+        lengths.then_with(|| one.name.cmp(&other.name))
+    };
+    let named = |kind: &str| {
+        let named = zones.iter().filter(|zone| *zone.kind == *kind);
+        named.min_by(by_number)
+    };
     let of_profile = observation.fixed.profile.thermal.zone.as_ref();
     Ok(of_profile
         .and_then(|fact| named(&fact.value))
         .or_else(|| CPU_KINDS.into_iter().find_map(named))
-        .or_else(|| zones.first()))
+        .or_else(|| zones.iter().min_by(by_number)))
 }
 
 /// The other zones with names that are unique on the board.

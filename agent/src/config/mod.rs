@@ -15,6 +15,7 @@ mod kubelet;
 mod comparison;
 mod rules;
 mod sensors;
+mod board;
 mod resolved;
 
 use std::io::{self, ErrorKind};
@@ -211,6 +212,8 @@ impl Config {
             "eviction_pressure_transition_period",
             "max_pods",
             "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
             "tls",
             "observe",
             "eviction_hard",
@@ -241,6 +244,7 @@ impl Config {
                 thresholds: kubelet::thresholds(&keys)?,
                 reserved: kubelet::reserved(&keys)?,
                 pods: kubelet::pods(&keys)?,
+                conditions: board::conditions(&keys)?,
                 rules: rules::rules(&keys.tables("condition")?)?,
             },
             log: tables::log(&keys.table("log")?)?,

@@ -39,6 +39,11 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
         kubelet::show_keys(f, assess)?;
+        let reports = &assess.conditions;
+        let out_of_disk = reports.reports_out_of_disk;
+        let network_unavailable = reports.reports_network_unavailable;
+        writeln!(f, "report_out_of_disk = {out_of_disk}")?;
+        writeln!(f, "report_network_unavailable = {network_unavailable}")?;
         writeln!(f, "\n[tls]")?;
         let files = [
             ("ca_file", &tls.ca_file, "the system's certificates"),

@@ -71,7 +71,7 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, Refusal> {
-    let bounds = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
     match parse_duration(text) {
         Some(interval) if bounds.contains(&interval) => Ok(interval),
         Some(_) => Err(Refusal::new(text, "a duration from \"1s\" to \"1h\"")),

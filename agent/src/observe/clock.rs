@@ -22,7 +22,7 @@ pub struct Clock {
 /// What adjtimex(2) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timex {
-    /// `STA_UNSYNC` is set: nobody disciplines the clock.
+    /// `STA_UNSYNC` is set or the state is `TIME_ERROR`: nobody disciplines the clock.
     pub is_unsynchronised: bool,
     /// How far the clock is off, as its discipline reckons; it is being slewed by this.
     pub offset_us: i64,
@@ -47,7 +47,8 @@ fn timex(answer: Adjtimex) -> Result<Timex, ReadError> {
         return Err(Flaw::new(1, "a negative error bound").at("adjtimex"));
     }
     Ok(Timex {
-        is_unsynchronised: answer.status & libc::STA_UNSYNC != 0,
+        is_unsynchronised: answer.status & libc::STA_UNSYNC != 0
+            || answer.state == libc::TIME_ERROR,
         offset_us: answer.offset_us,
         error_us_max: answer.maxerror_us,
     })
@@ -60,23 +61,21 @@ mod tests {
     #[test]
     fn the_kernel_says_by_one_bit_that_nobody_sets_the_clock() {
         // STA_NANO beside it.
-        let answer = |status| {
+        let answer = |status, state, maxerror_us| {
             timex(Adjtimex {
                 status,
+                state,
                 offset_us: 0,
-                maxerror_us: 16_000_000,
+                maxerror_us,
             })
-            .unwrap()
         };
-        assert!(answer(0x2040).is_unsynchronised);
-        assert!(!answer(0x2001).is_unsynchronised);
-        assert!(
-            timex(Adjtimex {
-                status: 0,
-                offset_us: 0,
-                maxerror_us: -1
-            })
-            .is_err()
-        );
+        let is_unsynchronised =
+            |status, state| answer(status, state, 16_000_000).unwrap().is_unsynchronised;
+        assert!(is_unsynchronised(0x2040, libc::TIME_ERROR));
+        assert!(is_unsynchronised(0x2040, 0));
+        // A pulse that is asked for and does not come, for example.
+        assert!(is_unsynchronised(0x2003, libc::TIME_ERROR));
+        assert!(!is_unsynchronised(0x2001, libc::TIME_OK));
+        assert!(answer(0, 0, -1).is_err());
     }
 }

@@ -6,24 +6,46 @@
 use procfs::DiskStat;
 
 use super::Reading;
+use super::ext4::Device;
 use super::root::Root;
 use super::text::{Flaw, credible, fields, lines, number, printable};
 
+/// Images that are full, and that nobody can write to, by nature.
+pub(super) const IMAGE_KINDS: [&str; 6] =
+    ["cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"];
+
 /// A mounted filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent options of the kernel"
+)]
 pub struct Filesystem {
     /// For example `/dev/mmcblk0p2` or `overlay`.
     pub source: Box<str>,
+    /// Its device, which is the kernel's own invention for what is on none.
+    pub device: Device,
     /// Where it is mounted.
     pub mount_point: Box<str>,
     /// For example `ext4`.
     pub kind: Box<str>,
     /// `ro` among the mount's own options; a sandboxed service sees this on a healthy disk.
     pub is_mount_read_only: bool,
-    /// `ro` or `emergency_ro` among the filesystem's options: nobody can write to it.
+    /// `ro` among the filesystem's options: nobody can write to it.
     pub is_super_read_only: bool,
+    /// `emergency_ro` or `shutdown` among them: nobody can, because of an error.
+    pub is_given_up: bool,
+    /// `errors=remount-ro` among them: the next error ends all writing.
+    pub stops_at_errors: bool,
     /// How full it is.
     pub usage: Reading<Usage>,
+}
+
+impl Filesystem {
+    /// Whether it is an image, such as squashfs.
+    pub fn is_image(&self) -> bool {
+        IMAGE_KINDS.contains(&&*self.kind)
+    }
 }
 
 /// How full a filesystem is, as the kubelet computes it.

@@ -16,7 +16,6 @@ use super::channel::{BILLION, Known, Source, decimal};
 use super::root::{Pace, Root};
 use super::sensor::Named;
 use super::text::Flaw;
-use super::thermal::awake;
 use super::{Errno, ReadError, Reading, hwmon, iio, onewire, supply, wireless};
 
 /// As often as the configured sensors.
@@ -80,6 +79,17 @@ fn read(known: &Known, root: &mut Root) -> Reading<i32> {
             .parse_table(path, |text| wireless::parse(text, interface))
             .map(Option::flatten),
     })
+}
+
+/// A sensor that sleeps, or has no power, is absent.
+fn awake(reading: Reading<i32>) -> Reading<i32> {
+    match reading {
+        Err(ReadError::Refused {
+            cause: Errno(libc::EINVAL | libc::EAGAIN | libc::ENODATA),
+            ..
+        }) => Ok(None),
+        reading => reading,
+    }
 }
 
 fn read_raw(

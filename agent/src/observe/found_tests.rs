@@ -214,6 +214,21 @@ fn a_reading_that_nobody_renews_is_stale_with_its_age() {
 }
 
 #[test]
+fn a_driver_without_a_value_has_none_and_one_that_refuses_fails() {
+    let refused = |errno| {
+        Err(ReadError::Refused {
+            path: "x".into(),
+            cause: Errno(errno),
+        })
+    };
+    for errno in [libc::EINVAL, libc::EAGAIN, libc::ENODATA] {
+        assert_eq!(awake(refused(errno)), Ok(None));
+    }
+    assert_eq!(awake(refused(libc::EIO)), refused(libc::EIO));
+    assert_eq!(awake(Ok(Some(0))), Ok(Some(0)), "a fan may stand");
+}
+
+#[test]
 fn twins_are_numbered() {
     let known = Known {
         name: "x".into(),

@@ -3,7 +3,8 @@
 //! Every reading is present, absent or failed on its own: one broken file never stops the others,
 //! and nothing here can fail as a whole. Files are opened, and system calls made, only through
 //! [`root::Root`]. Three rhythms: [`Fixed`] (what a boot does not change), [`Links`] (addresses
-//! and routes) and the rest, which is read at every tick. Judging what was read is `assess`'s.
+//! and routes) with [`Storage`] (wear and errors), and the rest, which is read at every tick.
+//! Judging what was read is `assess`'s.
 
 mod text;
 pub mod address;
@@ -14,8 +15,11 @@ pub mod board;
 pub mod cpu;
 pub mod load;
 pub mod memory;
+pub mod ext4;
+pub mod emmc;
 pub mod disk;
 mod mount;
+pub mod fstab;
 pub mod network;
 pub mod pressure;
 pub mod thermal;
@@ -122,6 +126,8 @@ pub struct Observation {
     pub fixed: Arc<Fixed>,
     /// Addresses and routes.
     pub links: Arc<Links>,
+    /// What disks say of their own state.
+    pub storage: Arc<Storage>,
     /// Processor time.
     pub cpu: Reading<cpu::Cpu>,
     /// Load averages and the number of threads.
@@ -169,6 +175,10 @@ pub struct Fixed {
     pub processors: Reading<cpu::Processors>,
     /// Pools of huge pages, smallest first.
     pub huge_pages: Reading<Vec<memory::HugePages>>,
+    /// What is meant to be mounted.
+    pub fstab: Reading<Vec<fstab::Entry>>,
+    /// Whether the kernel's command line turns pressure stalls on (`psi=1`) or off.
+    pub psi_argument: Reading<bool>,
     /// `/proc/sys/kernel/pid_max`.
     pub pid_max: Reading<u64>,
     /// `/proc/sys/kernel/threads-max`.
@@ -188,6 +198,18 @@ pub struct Links {
     pub default_route_v4: Reading<Box<str>>,
     /// Interface of the best IPv6 default route.
     pub default_route_v6: Reading<Box<str>>,
+    /// Interfaces of every default route of either family, best first; absent where the kernel
+    /// shows no table.
+    pub default_routes: Reading<Vec<Box<str>>>,
+}
+
+/// What disks say of their own state: read every half minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// What every mounted ext4 filesystem found wrong in itself.
+    pub ext4: Reading<Vec<ext4::Errors>>,
+    /// How worn soldered flash is.
+    pub emmc: Reading<Vec<emmc::Wear>>,
 }
 
 /// Facts are compared, and sent when they differ, about as often as a kubelet writes its status.
@@ -195,6 +217,9 @@ const FIXED_EVERY_MS: u64 = 5 * 60 * 1000;
 
 /// A new address is known at the gateway within a minute.
 const LINKS_EVERY_MS: u64 = 30 * 1000;
+
+/// Wear takes months; an error is to be known within a minute.
+const STORAGE_EVERY_MS: u64 = 30 * 1000;
 
 /// Reads one board again and again.
 #[derive(Debug)]
@@ -206,6 +231,7 @@ pub struct Observer {
     links: Option<Kept<Links>>,
     sensors: sensor::Sensors,
     found: found::Found,
+    storage: Option<Kept<Storage>>,
     mounts: mount::Mounts,
 }
 
@@ -224,6 +250,7 @@ struct Layout {
     policies: Reading<Vec<frequency::Known>>,
     power: power::Paths,
     found: found::Lists,
+    emmc: Reading<Vec<emmc::Known>>,
 }
 
 impl Observer {
@@ -237,6 +264,7 @@ impl Observer {
             links: None,
             sensors: sensor::Sensors::default(),
             found: found::Found::default(),
+            storage: None,
             mounts: mount::Mounts::default(),
         }
     }
@@ -246,6 +274,7 @@ impl Observer {
         let uptime_ms = self.root.syscalls().uptime_ms();
         let fixed = self.fixed(uptime_ms);
         let links = self.links(uptime_ms);
+        let storage = self.storage(uptime_ms);
         let Self {
             root,
             config,
@@ -261,6 +290,7 @@ impl Observer {
             uptime_ms,
             fixed,
             links,
+            storage,
             cpu: cpu::read(root, detail),
             load: load::read(root),
             memory: memory::read(root),
@@ -289,6 +319,7 @@ impl Observer {
     pub fn refresh(&mut self) {
         self.fixed = None;
         self.links = None;
+        self.storage = None;
     }
 
     /// The I2C buses of this machine, as their devices are called.
@@ -341,6 +372,25 @@ impl Observer {
         });
         value
     }
+
+    fn storage(&mut self, now_ms: u64) -> Arc<Storage> {
+        if let Some(kept) = self
+            .storage
+            .as_ref()
+            .filter(|kept| !kept.is_due(now_ms, STORAGE_EVERY_MS))
+        {
+            return Arc::clone(&kept.value);
+        }
+        let value = Arc::new(Storage {
+            ext4: ext4::read(&mut self.root),
+            emmc: emmc::read(&mut self.root, &self.layout.emmc),
+        });
+        self.storage = Some(Kept {
+            at_ms: now_ms,
+            value: Arc::clone(&value),
+        });
+        value
+    }
 }
 
 impl<T> Kept<T> {
@@ -357,6 +407,7 @@ impl Layout {
             policies: Ok(None),
             power: power::Paths::default(),
             found: found::Lists::default(),
+            emmc: Ok(None),
         }
     }
 
@@ -367,6 +418,7 @@ impl Layout {
             policies: frequency::find(root),
             power: power::find(root, &profile.power),
             found: found::find(root),
+            emmc: emmc::find(root),
         }
     }
 }
@@ -383,6 +435,8 @@ fn read_fixed(root: &mut Root) -> Fixed {
         board,
         processors: cpu::read_processors(root),
         huge_pages: memory::read_huge_pages(root),
+        fstab: fstab::read(root),
+        psi_argument: pressure::read_argument(root),
         pid_max: load::read_limit(root, "proc/sys/kernel/pid_max"),
         threads_max: load::read_limit(root, "proc/sys/kernel/threads-max"),
         page_size_bytes: root.syscalls().page_size_bytes(),

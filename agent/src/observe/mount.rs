@@ -4,7 +4,8 @@
 //! Never asks a network filesystem, nor what is mounted below one: a server that is gone would
 //! stop the heartbeat.
 
-use super::disk::{Filesystem, Usage};
+use super::disk::{Filesystem, IMAGE_KINDS, Usage};
+use super::ext4::Device;
 use super::root::Root;
 use super::sys::Statvfs;
 use super::text::{Flaw, fields, lines, number};
@@ -25,9 +26,6 @@ const NETWORK_KINDS: [&str; 10] = [
     "nfs4",
     "smb3",
 ];
-
-/// Images that are full by nature.
-const IMAGE_KINDS: [&str; 6] = ["cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"];
 
 /// Reads how full the root filesystem is; asked whatever kind it is, since nothing runs without.
 pub(super) fn read_root(root: &Root) -> Reading<Usage> {
@@ -135,6 +133,7 @@ fn in_bytes(answer: &Statvfs) -> Result<Usage, Flaw> {
     reason = "proc.rst calls it the mount point"
 )]
 struct Mount<'a> {
+    device: Device,
     subtree: &'a [u8],
     mount_point: Box<str>,
     options: &'a [u8],
@@ -220,11 +219,15 @@ impl Mount<'_> {
     fn to_filesystem(&self) -> Filesystem {
         Filesystem {
             source: self.source.clone(),
+            device: self.device,
             mount_point: self.mount_point.clone(),
             kind: self.kind.into(),
             is_mount_read_only: has_option(self.options, b"ro"),
-            is_super_read_only: has_option(self.super_options, b"ro")
-                || has_option(self.super_options, b"emergency_ro"),
+            is_super_read_only: has_option(self.super_options, b"ro"),
+            // ext4 says `shutdown` when it does not even read any more.
+            is_given_up: has_option(self.super_options, b"emergency_ro")
+                || has_option(self.super_options, b"shutdown"),
+            stops_at_errors: has_option(self.super_options, b"errors=remount-ro"),
             usage: Ok(None),
         }
     }
@@ -235,7 +238,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount<'_>> {
     let mut fields = fields(line);
     number(fields.next()?)?;
     number(fields.next()?)?;
-    let _device = fields.next()?;
+    let device = Device::parse(fields.next()?)?;
     let (subtree, mount_point, options) = (fields.next()?, fields.next()?, fields.next()?);
     fields.find(|field| *field == b"-")?;
     let kind = std::str::from_utf8(fields.next()?).ok()?;
@@ -246,6 +249,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount<'_>> {
     };
     let mount_point = unescaped(mount_point).filter(|path| path.starts_with('/'))?;
     Some(Mount {
+        device,
         subtree,
         mount_point,
         options,
@@ -257,7 +261,7 @@ fn parse_mount(line: &[u8]) -> Option<Mount<'_>> {
 
 /// Blanks and backslashes stand as three octal digits. A name that is no text stays lossy: it
 /// names a mount that is not looked up.
-fn unescaped(text: &[u8]) -> Option<Box<str>> {
+pub(super) fn unescaped(text: &[u8]) -> Option<Box<str>> {
     /// `PATH_MAX`.
     const BYTES_MAX: usize = 4096;
     let mut plain = Vec::with_capacity(text.len());
@@ -282,7 +286,7 @@ fn octal(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(text, 8).ok()
 }
 
-fn has_option(options: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn has_option(options: &[u8], wanted: &[u8]) -> bool {
     options
         .split(|byte| *byte == b',')
         .any(|option| option == wanted)
@@ -330,20 +334,26 @@ mod tests {
     }
 
     #[test]
-    fn the_two_kinds_of_read_only_are_told_apart() {
+    fn the_kinds_of_read_only_are_told_apart() {
         let found = parse_mounts(PI.as_bytes(), &Config::default()).unwrap();
         let flags = |filesystem: &Filesystem| {
-            (filesystem.is_mount_read_only, filesystem.is_super_read_only)
+            (
+                filesystem.is_mount_read_only,
+                filesystem.is_super_read_only,
+                filesystem.is_given_up,
+                filesystem.stops_at_errors,
+            )
         };
         assert_eq!(
             found.iter().map(flags).collect::<Vec<_>>(),
             [
-                (false, false),
+                (false, false, false, false),
                 // `errors=remount-ro` is no `ro`.
-                (false, false),
-                (true, true),
+                (false, false, false, true),
+                (true, false, true, false),
             ]
         );
+        assert_eq!((found[0].device.major, found[0].device.minor), (179, 2));
     }
 
     #[test]

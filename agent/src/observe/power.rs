@@ -1,7 +1,10 @@
-//! Reads the firmware's throttle bits from the path that the profile names, and `in0_lcrit_alarm`
-//! of the hwmon chip that it names (Documentation/hwmon/raspberrypi-hwmon.rst).
+//! Reads the firmware's throttle bits from the path that the profile names, or wherever their
+//! driver shows them, and `in0_lcrit_alarm` of the hwmon chip that the profile names
+//! (Documentation/hwmon/raspberrypi-hwmon.rst).
 //!
-//! A board that cannot tell is absent here, not healthy.
+//! The driver asks the firmware every two seconds and clears the bits of the past with it: what
+//! has been since boot is known only by adding up. A board that cannot tell is absent here, not
+//! healthy.
 
 use super::Reading;
 use super::root::Root;
@@ -29,6 +32,8 @@ impl Throttled {
     pub const THROTTLED: u32 = 1 << 2;
     /// The soft temperature limit is active now.
     pub const SOFT_LIMIT: u32 = 1 << 3;
+    /// All of them.
+    pub const ALL: u32 = 0xF;
     /// How far the "has occurred since boot" bits lie above those of now.
     pub const SINCE_BOOT_SHIFT: u32 = 16;
 
@@ -40,6 +45,11 @@ impl Throttled {
     /// Whether any of `bits` has held since boot.
     pub fn is_since_boot(self, bits: u32) -> bool {
         self.0 & (bits << Self::SINCE_BOOT_SHIFT) != 0
+    }
+
+    /// What holds now or has held since boot, as bits of now.
+    pub fn ever(self) -> u32 {
+        (self.0 | (self.0 >> Self::SINCE_BOOT_SHIFT)) & Self::ALL
     }
 }
 
@@ -55,7 +65,8 @@ pub(super) fn find(root: &mut Root, profile: &nodling_boards::Power) -> Paths {
     let throttled = profile
         .throttled_paths
         .as_ref()
-        .and_then(|paths| paths.value.iter().find(|path| root.exists(path)).cloned());
+        .and_then(|paths| paths.value.iter().find(|path| root.exists(path)).cloned())
+        .or_else(|| find_throttled(root));
     let alarm = profile
         .voltage_chip
         .as_ref()
@@ -64,6 +75,16 @@ pub(super) fn find(root: &mut Root, profile: &nodling_boards::Power) -> Paths {
         throttled,
         alarm: alarm.map(|chip| format!("{chip}/in0_lcrit_alarm")),
     }
+}
+
+/// The device is called after its address, which differs by model; its driver is not.
+fn find_throttled(root: &Root) -> Option<String> {
+    const DRIVER: &str = "sys/bus/platform/drivers/raspberrypi-firmware";
+    let devices = root.list(DRIVER).ok()??;
+    devices
+        .into_iter()
+        .map(|device| format!("{DRIVER}/{device}/get_throttled"))
+        .find(|path| root.exists(path))
 }
 
 /// The directory of the hwmon chip called `name`.
@@ -96,9 +117,11 @@ pub(super) fn read(root: &mut Root, paths: &Paths) -> Power {
 }
 
 fn parse_throttled(text: &[u8]) -> Result<Throttled, Flaw> {
-    let bits = hexadecimal(text.trim_ascii());
+    /// What a firmware answers that does not know the question.
+    const NO_ANSWER: u32 = u32::MAX;
+    let bits = hexadecimal(text.trim_ascii()).filter(|bits| *bits != NO_ANSWER);
     bits.map(Throttled)
-        .ok_or(Flaw::new(1, "expected hexadecimal digits"))
+        .ok_or(Flaw::new(1, "expected the throttle bits, hexadecimal"))
 }
 
 fn parse_alarm(text: &[u8]) -> Result<bool, Flaw> {
@@ -121,7 +144,17 @@ mod tests {
         assert!(!throttled.is_now(Throttled::CAPPED | Throttled::SOFT_LIMIT));
         assert!(throttled.is_since_boot(Throttled::UNDER_VOLTAGE));
         assert!(!throttled.is_since_boot(Throttled::SOFT_LIMIT));
-        for text in ["", "0x50005", "-1", "+1", "100000000", "g"] {
+        assert_eq!(parse_throttled(b"80002").unwrap().ever(), 0xA);
+        for text in [
+            "",
+            "0x50005",
+            "-1",
+            "+1",
+            "100000000",
+            "g",
+            "ffffffff",
+            "5 5",
+        ] {
             assert!(parse_throttled(text.as_bytes()).is_err(), "{text:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Reads `/proc/pressure/{cpu,memory,io}` (Documentation/accounting/psi.rst).
+//! Reads `/proc/pressure/{cpu,memory,io}` (Documentation/accounting/psi.rst), and of
+//! `/proc/cmdline` whether they were asked for.
 //!
 //! A kernel started without psi=1 either has no such files or answers EOPNOTSUPP: both are absent.
 
@@ -47,6 +48,24 @@ pub(super) fn read(root: &mut Root) -> Pressure {
         memory: read("proc/pressure/memory"),
         io: read("proc/pressure/io"),
     }
+}
+
+/// Reads what the kernel was told about pressure stalls.
+pub(super) fn read_argument(root: &mut Root) -> Reading<bool> {
+    root.parse("proc/cmdline", |text| Ok(parse_argument(text)))
+        .map(Option::flatten)
+}
+
+/// The last one counts; what the kernel does not understand it ignores.
+fn parse_argument(text: &[u8]) -> Option<bool> {
+    let values = fields(text).filter_map(|argument| argument.strip_prefix(b"psi="));
+    values
+        .filter_map(|value| match value {
+            [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Some(true),
+            [b'0' | b'n' | b'N' | b'f' | b'F', ..] | [b'o' | b'O', b'f' | b'F', ..] => Some(false),
+            _ => None,
+        })
+        .last()
 }
 
 /// A kernel that was not told psi=1 shows the files and refuses to open them.
@@ -119,6 +138,21 @@ mod tests {
         };
         assert_eq!(off_is_absent(refused(libc::EOPNOTSUPP)), Ok(None));
         assert_eq!(off_is_absent(refused(libc::EACCES)), refused(libc::EACCES));
+    }
+
+    #[test]
+    fn the_last_argument_that_the_kernel_understands_counts() {
+        for (text, expected) in [
+            ("console=tty1 root=PARTUUID=1-02 rootwait\n", None),
+            ("psi=1 quiet\n", Some(true)),
+            ("psi=on psi=off", Some(false)),
+            ("psi=0 psi=1 psi=maybe", Some(true)),
+            ("psi", None),
+            ("xpsi=1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_argument(text.as_bytes()), expected, "{text:?}");
+        }
     }
 
     #[test]

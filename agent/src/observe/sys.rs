@@ -69,6 +69,9 @@ pub(super) struct Uname {
 #[serde(deny_unknown_fields)]
 pub(super) struct Adjtimex {
     pub(super) status: i32,
+    /// What the call itself answers: `TIME_OK` to `TIME_ERROR`.
+    #[serde(default)]
+    pub(super) state: i32,
     #[serde(default)]
     pub(super) offset_us: i64,
     pub(super) maxerror_us: i64,
@@ -248,6 +251,7 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
     }
     Ok(Adjtimex {
         status: timex.status,
+        state,
         offset_us: match widened(timex.offset) {
             offset_ns if timex.status & libc::STA_NANO != 0 => offset_ns / 1000,
             offset_us => offset_us,

@@ -1,7 +1,8 @@
 //! Reads `/sys/class/thermal/thermal_zone*/{type,temp,trip_point_*}`; temp is in millidegrees
 //! Celsius (Documentation/driver-api/thermal/sysfs-api.rst).
 //!
-//! EINVAL, EAGAIN and ENODATA are what a driver answers whose sensor sleeps: absent, never 0.
+//! EINVAL, EAGAIN and ENODATA are what a driver answers whose sensor sleeps, and some answer 0:
+//! absent, never cold. A trip point that no silicon has is none.
 
 use super::root::Root;
 use super::text::{Flaw, lone_integer, lone_text, number_u32};
@@ -64,13 +65,14 @@ fn find_zone(root: &mut Root, name: String) -> Known {
         let Ok(Some(trip_kind)) = root.parse(&path, lone_text) else {
             break;
         };
-        let limit = root.parse(&format!("{directory}/trip_point_{trip}_temp"), parse);
+        let limit = root.parse(&format!("{directory}/trip_point_{trip}_temp"), parse_trip);
         let lowest = match &*trip_kind {
             "passive" => &mut passive,
             "hot" | "critical" => &mut critical,
             _ => continue,
         };
-        *lowest = [*lowest, limit.ok().flatten()].into_iter().flatten().min();
+        let limit = limit.ok().flatten();
+        *lowest = [*lowest, limit].into_iter().flatten().min();
     }
     Known {
         name: name.into(),
@@ -94,10 +96,11 @@ pub(super) fn read(root: &mut Root, known: &Reading<Vec<Known>>) -> Reading<Vec<
     Ok(known.is_some().then(|| zones.collect()))
 }
 
-/// A sensor that sleeps is absent.
-pub(super) fn awake(reading: Reading<i32>) -> Reading<i32> {
+/// A sensor that sleeps is absent; so is one that shows exactly 0, as those without power do.
+fn awake(reading: Reading<i32>) -> Reading<i32> {
     match reading {
-        Err(ReadError::Refused {
+        Ok(Some(0))
+        | Err(ReadError::Refused {
             cause: Errno(libc::EINVAL | libc::EAGAIN | libc::ENODATA),
             ..
         }) => Ok(None),
@@ -112,6 +115,18 @@ fn parse(text: &[u8]) -> Result<i32, Flaw> {
         .ok()
         .filter(|temperature| RANGE.contains(temperature))
         .ok_or(Flaw::new(1, "a temperature that nothing survives"))
+}
+
+/// Drivers switch a trip point off with 0, -274,000 or the largest number they have.
+fn parse_trip(text: &[u8]) -> Result<i32, Flaw> {
+    /// Skin below it, silicon above.
+    const RANGE: std::ops::RangeInclusive<i32> = 30_000..=150_000;
+    parse(text).and_then(|limit| {
+        let is_credible = RANGE.contains(&limit);
+        is_credible
+            .then_some(limit)
+            .ok_or(Flaw::new(1, "a limit that no silicon has"))
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn a_trip_point_that_is_switched_off_is_none() {
+        assert_eq!(parse_trip(b"85000\n"), Ok(85_000));
+        for text in [
+            "0",
+            "-274000",
+            "2147483647",
+            "2147483648",
+            "1000",
+            "200000",
+            "",
+            "x",
+        ] {
+            assert!(parse_trip(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_sleeping_sensor_is_absent_and_a_forbidden_one_failed() {
         let refused = |errno| {
             Err(ReadError::Refused {
@@ -147,6 +179,8 @@ mod tests {
         for errno in [libc::EINVAL, libc::EAGAIN, libc::ENODATA] {
             assert_eq!(awake(refused(errno)), Ok(None));
         }
+        assert_eq!(awake(Ok(Some(0))), Ok(None));
+        assert_eq!(awake(Ok(Some(-1))), Ok(Some(-1)));
         assert_eq!(awake(refused(libc::EACCES)), refused(libc::EACCES));
     }
 }

@@ -13,7 +13,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(8);
 /// The longest wait after that.
 pub const WAIT_MAX_LATER: Duration = Duration::from_secs(30);
 /// A broker that restarts is back within this time; one that is not may be gone for days.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// A connection that lived this long ends the series of failures.
 pub const STABLE_AFTER: Duration = Duration::from_secs(10);
 

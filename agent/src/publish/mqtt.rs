@@ -40,7 +40,7 @@ const CONNECT_WITHIN_S: u64 = 10;
 const DEAD_AFTER: Duration = Duration::from_secs(20);
 /// How often to ping where acknowledgements show a dead path: each minute of it is a quarter of a
 /// megabyte a month, and a broker that forgets us later changes nothing.
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(180);
+const KEEP_ALIVE_MAX: Duration = Duration::from_mins(3);
 /// Frames that may be unacknowledged; a fourth waits in the outbox, where a newer may replace it.
 const UNACKED_MAX: usize = 3;
 /// The client allocates in proportion to this.

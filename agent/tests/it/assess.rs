@@ -7,13 +7,9 @@ use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
 use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
-use nodling_agent::observe::power::Throttled;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{self, Detail, Observation, Observer};
-use nodling_protocol::ConditionKind::{
-    DiskPressure, MemoryPressure, OutOfDisk, PidPressure, ReadOnlyFilesystem, Ready,
-    ThermalPressure, UnderVoltage,
-};
+use nodling_protocol::ConditionKind::{DiskPressure, MemoryPressure, PidPressure, Ready};
 use nodling_protocol::{
     ConditionKind, Facts, Frame, Heartbeat, Instance, Kind, Status, Vitals, WillHash,
 };
@@ -156,7 +152,6 @@ fn timeline(kind: ConditionKind, state: &mut State, steps: &[Step<'_>]) -> Vec<O
 
 const TRUE: Option<Status> = Some(Status::True);
 const FALSE: Option<Status> = Some(Status::False);
-const UNKNOWN: Option<Status> = Some(Status::Unknown);
 
 fn fine(_: &mut Observation) {}
 
@@ -233,102 +228,6 @@ fn memory_pressure_is_judged_by_the_working_set() {
         &[(0, &fine), (10, &low), (20, &gone)],
     );
     assert_eq!(at, [FALSE, TRUE, None]);
-}
-
-#[test]
-fn under_voltage_shows_at_once_and_clears_after_a_minute() {
-    let low = |observation: &mut Observation| {
-        observation.power.throttled = Ok(Some(Throttled(Throttled::UNDER_VOLTAGE)));
-    };
-    let at = timeline(
-        UnderVoltage,
-        &mut State::default(),
-        &[
-            (0, &fine),
-            (10, &low),
-            (20, &fine),
-            (79, &fine),
-            (80, &fine),
-        ],
-    );
-    assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, FALSE]);
-    let none = |observation: &mut Observation| {
-        observation.power.throttled = Ok(None);
-        observation.power.is_under_voltage_alarm = Ok(None);
-    };
-    assert_eq!(
-        timeline(UnderVoltage, &mut State::default(), &[(0, &none)]),
-        [None]
-    );
-}
-
-#[test]
-fn a_hot_board_must_cool_before_it_is_fine() {
-    let hot = |milli: i32| {
-        move |observation: &mut Observation| {
-            let zones = observation.thermal.as_mut().unwrap().as_mut().unwrap();
-            zones[0].temperature_milli_celsius = Ok(Some(milli));
-        }
-    };
-    let at = timeline(
-        ThermalPressure,
-        &mut State::default(),
-        &[
-            (0, &hot(79_999)),
-            (10, &hot(80_000)),
-            (20, &hot(76_000)),
-            (200, &hot(76_000)),
-            (210, &hot(74_000)),
-            (270, &hot(74_000)),
-        ],
-    );
-    assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, TRUE, FALSE]);
-}
-
-#[test]
-fn a_filesystem_that_turns_read_only_is_a_fault_and_one_that_was_asked_to_is_not() {
-    let turned = |observation: &mut Observation| {
-        let filesystems = observation.filesystems.as_mut().unwrap().as_mut().unwrap();
-        filesystems[0].is_super_read_only = true;
-    };
-    let asked = |observation: &mut Observation| {
-        let filesystems = observation.filesystems.as_mut().unwrap().as_mut().unwrap();
-        filesystems[0].is_super_read_only = true;
-        filesystems[0].is_mount_read_only = true;
-    };
-    let judge = |steps: &[Step<'_>]| timeline(ReadOnlyFilesystem, &mut State::default(), steps);
-    assert_eq!(judge(&[(0, &turned)]), [TRUE]);
-    assert_eq!(judge(&[(0, &asked)]), [FALSE]);
-    // Seen writable, then remounted by hand or by a sandbox that hides the mount's own options.
-    assert_eq!(judge(&[(0, &fine), (10, &asked)]), [FALSE, TRUE]);
-}
-
-#[test]
-fn a_full_disk_is_out_of_disk_until_there_is_room_again() {
-    let left = |bytes: u64| {
-        move |observation: &mut Observation| {
-            let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
-            usage.available_bytes = bytes;
-        }
-    };
-    let failed = |observation: &mut Observation| {
-        observation.root_usage = Err(observe::ReadError::TooLong {
-            path: "/".into(),
-            bytes_max: 1,
-        });
-    };
-    let at = timeline(
-        OutOfDisk,
-        &mut State::default(),
-        &[
-            (0, &left(0)),
-            (10, &left(2 << 20)),
-            (20, &left(9 << 20)),
-            (30, &failed),
-            (330, &failed),
-        ],
-    );
-    assert_eq!(at, [TRUE, TRUE, FALSE, FALSE, UNKNOWN]);
 }
 
 #[test]

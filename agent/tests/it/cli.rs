@@ -139,6 +139,11 @@ fn what_cannot_start_says_why() {
     );
     let output = agent(&["--frobnicate"]);
     assert_eq!(output.status.code(), Some(1));
+    let output = agent(&["replay"]);
+    assert_eq!(
+        text(&output.stderr),
+        "nodling-agent: replay wants a file, or - for standard input\n"
+    );
     let output = agent(&["--broker", "mqtt://u:hunter2@b:x"]);
     assert!(text(&output.stderr).contains("--broker: got"), "{output:?}");
     assert!(!text(&output.stderr).contains("hunter2"), "{output:?}");

@@ -29,6 +29,8 @@ const KEYS: [(&str, &[&str]); 14] = [
             "eviction_pressure_transition_period",
             "max_pods",
             "pods_per_core",
+            "report_out_of_disk",
+            "report_network_unavailable",
         ],
     ),
     ("tls", &["ca_file", "cert_file", "key_file"]),
@@ -137,13 +139,34 @@ fn every_key_has_a_place_in_the_configuration() {
         reserved,
         pods,
         rules,
+        conditions,
     } = assess;
+    assert!(conditions.reports_out_of_disk && conditions.reports_network_unavailable);
     assert_eq!((pods.max, pods.per_core), (0, 0));
     assert!(rules.is_empty());
     assert!(reserved.system.is_empty() && reserved.kube.is_empty());
-    assert_eq!(thresholds.transition_period, Duration::from_secs(300));
+    assert_eq!(thresholds.transition_period, Duration::from_mins(5));
     let nodling_agent::telemetry::Config { level } = log;
     assert_eq!(level, LevelFilter::INFO);
+}
+
+#[test]
+fn what_is_not_reported_is_told_by_true_or_false() {
+    let parsed = Config::parse("agent.toml", "report_out_of_disk = false").unwrap();
+    let reports = parsed.assess.conditions;
+    assert!(!reports.reports_out_of_disk && reports.reports_network_unavailable);
+    for (text, expected) in [
+        (
+            "report_out_of_disk = \"no\"",
+            "agent.toml:1: report_out_of_disk: got \"no\", expected true or false",
+        ),
+        (
+            "fleet = \"home\"\nreport_network_unavailable = 0",
+            "agent.toml:2: report_network_unavailable: got 0, expected true or false",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn soft_thresholds_have_their_grace_and_reclaims_their_signal() {
         "memory.available<300Mi,imagefs.available<30%"
     );
     let graces: Vec<_> = thresholds.soft.iter().map(|soft| soft.grace).collect();
-    assert_eq!(graces, [Duration::from_secs(90), Duration::from_secs(5400)]);
+    assert_eq!(graces, [Duration::from_secs(90), Duration::from_mins(90)]);
     let zero = Limit::parse_reclaim("0").unwrap();
     assert_eq!(
         thresholds.minimum_reclaim,
@@ -78,8 +78,8 @@ fn a_transition_period_of_nothing_is_the_default_as_the_kubelet_reads_it() {
         parse(&text).assess.thresholds.transition_period
     };
     assert_eq!(period("30s"), Duration::from_secs(30));
-    assert_eq!(period("4m0s"), Duration::from_secs(240));
-    assert_eq!(period("0s"), Duration::from_secs(300));
+    assert_eq!(period("4m0s"), Duration::from_mins(4));
+    assert_eq!(period("0s"), Duration::from_mins(5));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod support;
 mod observe;
 mod assess;
 mod rules;
+mod conditions;
 mod run;
 mod sensors;
 mod config;

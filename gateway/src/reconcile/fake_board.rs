@@ -25,6 +25,7 @@ pub(super) struct Board {
     pub(super) generation: u16,
     pub(super) conditions: Statuses,
     pub(super) custom: Statuses,
+    pub(super) vitals: Vitals,
     pub(super) labels: Vec<(&'static str, &'static str)>,
     pub(super) customs: Vec<(&'static str, &'static str)>,
 }
@@ -50,6 +51,7 @@ impl Board {
             generation: 0,
             conditions: conditions.with(Kind::Ready, Status::True),
             custom: Statuses::default(),
+            vitals: Vitals::default(),
             labels: vec![("zone", "attic")],
             customs: Vec::new(),
         }
@@ -144,7 +146,7 @@ impl Board {
             generation: self.generation,
             conditions: self.conditions,
             custom: self.custom,
-            vitals: Vitals::default(),
+            vitals: self.vitals,
             failed: 0,
             readings: Readings::default(),
             unknown_tags: 0,

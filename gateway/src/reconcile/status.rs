@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nodling_protocol::condition::Words;
 use nodling_protocol::facts::CustomCondition;
 use nodling_protocol::{Bye, ConditionKind, Facts, Status};
 use serde_json::{Value, json};
@@ -20,8 +21,8 @@ use super::events::{News, Severity};
 use super::wanted;
 use crate::roster::Claim;
 use crate::seen::{
-    ConditionType, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest, facts_digest,
-    words_digest,
+    ConditionType, Extended, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest,
+    facts_digest, words_digest,
 };
 
 const SILENT_REASON: &str = "NodeSilent";
@@ -74,7 +75,8 @@ pub(super) fn conditions(
             if kind == ConditionKind::Ready {
                 return Some(ready(settings, claim, status));
             }
-            status.map(|status| known_condition(kind, status))
+            let words = |status| kind.words_of(status, beat.vitals.throttle);
+            status.map(|status| known_condition(kind, status, words(status)))
         })
         .collect();
     let at = conditions.len() - usize::from(!is_kubelets && !conditions.is_empty());
@@ -86,8 +88,7 @@ pub(super) fn conditions(
     conditions
 }
 
-fn known_condition(kind: ConditionKind, status: Status) -> Condition {
-    let words = kind.words(status);
+fn known_condition(kind: ConditionKind, status: Status, words: Words) -> Condition {
     Condition {
         kind: ConditionType::Known(kind),
         status,
@@ -111,7 +112,8 @@ fn ready(settings: &Settings, claim: &Claim, status: Option<Status>) -> Conditio
         Some(_) => Status::False,
         None => status.unwrap_or(Status::True),
     };
-    let mut ready = known_condition(ConditionKind::Ready, status);
+    let words = ConditionKind::Ready.words(status);
+    let mut ready = known_condition(ConditionKind::Ready, status, words);
     if let Some(why) = why {
         ready.message = why.into();
     }
@@ -158,11 +160,12 @@ pub(super) const KUBELETS: [ConditionKind; 4] = [
 fn is_ours(seen: &SeenCondition, facts: Option<&Facts<'_>>) -> bool {
     match &seen.kind {
         ConditionType::Known(kind) => {
-            let ours = [Status::True, Status::False, Status::Unknown].map(|status| {
-                let words = kind.words(status);
-                words_digest(words.reason, words.message)
-            });
-            ours.contains(&seen.words) || is_silent(seen)
+            let statuses = [Status::True, Status::False, Status::Unknown].into_iter();
+            let mut ours = statuses
+                .map(|status| kind.words(status))
+                .chain(kind.words_of_past());
+            let is_seen = |words: Words| words_digest(words.reason, words.message) == seen.words;
+            ours.any(is_seen) || is_silent(seen)
         }
         ConditionType::Other(name) => facts.is_some_and(|facts| {
             custom_conditions(facts).any(|(_, custom)| custom.name == &**name)
@@ -329,11 +332,20 @@ fn is_told(condition: &Condition, was_there: bool) -> bool {
 fn differs(seen: &SeenNode, status: &NodeStatus, phase: Phase, dropped: &[&str]) -> bool {
     seen.facts != facts_digest(status)
         || seen.phase != phase
+        || extended(seen, status).next().is_some()
         || !has_all(&seen.capacity, status.capacity.as_ref())
         || !has_all(&seen.allocatable, status.allocatable.as_ref())
         || dropped
             .iter()
             .any(|name| seen.capacity.has_key(name) || seen.allocatable.has_key(name))
+}
+
+/// Extended resources to be put right, but for those that the board itself has.
+fn extended<'s>(seen: &'s SeenNode, status: &'s NodeStatus) -> impl Iterator<Item = &'s Extended> {
+    let boards = status.capacity.as_ref();
+    let is_boards = move |name: &str| boards.is_some_and(|boards| boards.contains_key(name));
+    let extended = seen.extended.iter();
+    extended.filter(move |(name, _)| !is_boards(name))
 }
 
 fn has_all(seen: &Pairs, amounts: Option<&BTreeMap<String, Quantity>>) -> bool {
@@ -414,6 +426,10 @@ fn add_facts(
                 amounts.insert((*name).to_owned(), Value::Null);
             }
         }
+    }
+    if let Some(amounts) = allocatable.as_object_mut() {
+        let amount = |amount: &Option<Box<str>>| amount.as_deref().map_or(Value::Null, Value::from);
+        amounts.extend(extended(seen, status).map(|(name, of)| (name.to_string(), amount(of))));
     }
     let mut info = to_value(&status.node_info);
     if let Some(info) = info.as_object_mut() {

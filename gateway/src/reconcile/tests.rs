@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use nodling_protocol::condition::ConditionKind as Kind;
+use nodling_protocol::units::Throttle;
 use nodling_protocol::{Bye, Status, Statuses, Will};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -596,6 +597,7 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
             .contains(&"node.kubernetes.io/unschedulable:NoSchedule".to_owned())
     );
     assert_eq!(node["status"]["capacity"]["example.com/dongle"], "1");
+    assert_eq!(node["status"]["allocatable"]["example.com/dongle"], "1");
     assert_eq!(
         world.kubernetes.condition("attic", "KernelDeadlock"),
         foreign
@@ -618,6 +620,42 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
         world.count(|action| matches!(action, Action::Down { .. })),
         1
     );
+}
+
+#[test]
+fn an_extended_resource_is_allocatable_while_it_is_capacity() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    world.live(&mut board, secs(60));
+    let allocatable =
+        |world: &World| world.kubernetes.nodes["attic"]["status"]["allocatable"].clone();
+    let before = allocatable(&world);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]["example.com/dongle"] = json!("2");
+        // Not an extended one: whoever writes it looks after it.
+        node["status"]["allocatable"]["attachable-volumes-x"] = json!("9");
+    });
+    world.live(&mut board, secs(20));
+    let mut expected = before.clone();
+    expected["example.com/dongle"] = json!("2");
+    expected["attachable-volumes-x"] = json!("9");
+    assert_eq!(allocatable(&world), expected);
+    world.edit("attic", |node| {
+        node["status"]["capacity"]
+            .as_object_mut()
+            .unwrap()
+            .remove("example.com/dongle");
+    });
+    world.live(&mut board, secs(20));
+    expected
+        .as_object_mut()
+        .unwrap()
+        .remove("example.com/dongle");
+    assert_eq!(allocatable(&world), expected);
+    let writes = |world: &World| world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    let settled = writes(&world);
+    world.live(&mut board, secs(60));
+    assert_eq!(writes(&world), settled);
 }
 
 #[test]
@@ -857,6 +895,26 @@ fn a_transition_keeps_kubelets_times_and_is_told_once() {
         told,
         [("Node attic status is now: UnderVoltage".to_owned(), 1)]
     );
+}
+
+#[test]
+fn a_supply_that_was_low_is_told_in_the_message_and_is_no_transition() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let before = world.kubernetes.condition("attic", "UnderVoltage");
+    board.vitals.throttle = Some(Throttle(Throttle::UNDER_VOLTAGE << 4));
+    world.live(&mut board, secs(30));
+    let after = world.kubernetes.condition("attic", "UnderVoltage");
+    let message = after["message"].as_str().unwrap();
+    assert!(message.ends_with("it was below since boot"), "{message}");
+    for same in ["status", "reason", "lastTransitionTime"] {
+        assert_eq!(after[same], before[same]);
+    }
+    assert_eq!(world.kubernetes.told("VoltageNormal"), []);
+    // The words are ours still.
+    world.pass(secs(41));
+    let silent = world.kubernetes.condition("attic", "UnderVoltage");
+    assert_eq!(silent["reason"], "NodeSilent");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! board's uptime and by the will, which is new for each connection.
 
 use nodling_protocol::frame::Position;
-use nodling_protocol::units::Uptime;
+use nodling_protocol::units::{Throttle, Uptime};
 use nodling_protocol::{
     BootId, Bye, Detail, Facts, Heartbeat, Instance, Statuses, Vitals, WillHash,
 };
@@ -182,6 +182,8 @@ impl Claim {
         let is_changed = !self.is_beat_present
             || beat.conditions != new.conditions
             || beat.custom != new.custom
+            // It stands in a condition's message.
+            || since_boot(&beat.vitals) != since_boot(&new.vitals)
             || beat.generation != new.generation;
         self.is_beat_present = true;
         beat.uptime = new.uptime;
@@ -342,4 +344,8 @@ fn keep_some(names: &mut Vec<Box<str>>, is_in_use: impl Fn(&str) -> bool) {
     names.sort_unstable();
     names.dedup();
     names.truncate(nodling_protocol::facts::MAX_RESOURCES);
+}
+
+fn since_boot(vitals: &Vitals) -> Option<u8> {
+    vitals.throttle.map(Throttle::since_boot)
 }
