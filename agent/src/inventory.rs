@@ -54,12 +54,16 @@ pub fn inventory(
             .sensors
             .iter()
             .any(|sensor| &*sensor.name == reading.name);
-        (is_sensor || reading.name == "temperature")
+        (is_sensor || (reading.name == "temperature" && reading.value != Value::Absent))
             && !sensors.iter().any(|sensor| is_of(sensor, reading))
     };
+    let before = text.len();
     all.iter()
         .filter(is_found)
         .for_each(|reading| show(&mut text, reading));
+    if text.len() == before {
+        line(&mut text, "  nothing");
+    }
     text
 }
 

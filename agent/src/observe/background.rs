@@ -68,6 +68,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_read_that_never_returns_holds_nobody_up() {
+        let (release, stuck) = channel::<()>();
+        let (teller, turns) = channel();
+        let latest = Shared::new(21);
+        let shared = latest.clone();
+        let background = Background::start("test", move || {
+            *shared.lock() += 1;
+            let _ = teller.send(());
+            // As a thread does that waits in the kernel for a bus.
+            let _ = stuck.recv();
+            Duration::ZERO
+        });
+        turns.recv().unwrap();
+        assert_eq!(*latest.lock(), 22, "what was read last is there");
+        drop(background.unwrap());
+        assert_eq!(*latest.lock(), 22, "and its owner may go");
+        drop(release);
+        assert!(turns.recv().is_err(), "it ends when the kernel lets it go");
+    }
+
+    #[test]
     fn a_thread_reads_on_until_its_owner_is_gone() {
         let (told, tell) = (channel(), Shared::new(0_u32));
         let (teller, turns) = told;
