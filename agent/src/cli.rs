@@ -1,4 +1,4 @@
-//! The command line: `nodling-agent [run|assess|check|replay|leave] [flags]`.
+//! The command line: `nodling-agent [run|assess|check|replay|leave|sensors] [flags]`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ Commands:
   replay FILE    read signals, one JSON object a line (- for standard input), and print what
                  the configured thresholds make of them
   leave          tell the gateway that this node is gone for good
+  sensors        read each sensor once and say why one is not read
 
 Flags:
   --config FILE       configuration (default: /etc/nodling/agent.toml, if it is there)
@@ -52,6 +53,8 @@ pub enum Command {
     Replay,
     /// Report.
     Run,
+    /// Print sensors and their readings.
+    Sensors,
     /// Print the version.
     Version,
 }
@@ -119,6 +122,7 @@ impl Arguments {
                         Some("check") => Command::Check,
                         Some("replay") => Command::Replay,
                         Some("leave") => Command::Leave,
+                        Some("sensors") => Command::Sensors,
                         _ => return Err(unknown(&name)),
                     });
                 }
@@ -151,7 +155,8 @@ fn once<T>(flag: &str, place: &mut Option<T>, value: T) -> Result<(), lexopt::Er
 
 fn unknown(name: &OsStr) -> lexopt::Error {
     let name = name.to_string_lossy();
-    format!("unknown command {name:?}: expected run, assess, check, replay or leave").into()
+    let expected = "run, assess, check, replay, leave or sensors";
+    format!("unknown command {name:?}: expected {expected}").into()
 }
 
 #[cfg(test)]

@@ -205,6 +205,23 @@ impl<'d> Keys<'d> {
         keys.map(|key| key.get_ref().as_ref())
     }
 
+    /// A value made of a whole number; `expected` says which ones, with an example.
+    pub fn number<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(u32) -> Option<T>,
+        expected: &str,
+    ) -> Result<Option<T>, KeyError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        let number = value.get_ref().as_integer();
+        let number =
+            number.and_then(|number| u32::from_str_radix(number.as_str(), number.radix()).ok());
+        let refused = || self.refuse(name, value.span(), shown(value.get_ref()), expected);
+        number.and_then(parse).map(Some).ok_or_else(refused)
+    }
+
     /// A list of strings.
     pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
         let Some(value) = self.find(name) else {

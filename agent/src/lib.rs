@@ -21,6 +21,7 @@ pub mod config;
 pub mod cli;
 pub mod unjudged;
 pub mod describe;
+pub mod inventory;
 pub mod replay;
 pub mod instance;
 pub mod alarm;

@@ -14,10 +14,11 @@ use nodling_agent::cli::{Arguments, Command, HELP};
 use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
+use nodling_agent::inventory::inventory;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::runtime::{Asker, Runtime};
 use nodling_agent::observe::trigger::Resource;
-use nodling_agent::observe::{Detail, Observation, Observer};
+use nodling_agent::observe::{self, Detail, Observation, Observer, sensor};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
@@ -33,6 +34,12 @@ use tracing::warn;
 
 /// Between the two observations of `assess`.
 const ASSESS_APART: Duration = Duration::from_secs(1);
+
+/// The slowest chip measures every five seconds.
+const SENSORS_WITHIN: Duration = Duration::from_secs(8);
+
+/// Between two looks at what sensors said.
+const SENSORS_APART: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let result = Arguments::parse(std::env::args_os().skip(1))
@@ -69,6 +76,11 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             ))?
         }
         Command::Check => check(arguments),
+        Command::Sensors => {
+            let config = load(arguments, &Environment::read())?;
+            let observer = observer(arguments, &config)?;
+            block_on(print_sensors(observer, &config.observe.sensors))?
+        }
         Command::Replay => replay(arguments),
         Command::Run | Command::Leave => {
             let environment = Environment::read();
@@ -97,8 +109,7 @@ fn load(arguments: &Arguments, environment: &Environment) -> Result<Config, Conf
 }
 
 fn observer(arguments: &Arguments, config: &Config) -> anyhow::Result<Observer> {
-    let root = Root::open(&arguments.root).context("--root")?;
-    Ok(Observer::new(root, config.observe.clone()))
+    open_observer(arguments, config.observe.clone())
 }
 
 /// Who asks the container runtime what it is; the sockets are below the root, too.
@@ -108,7 +119,12 @@ fn asker(arguments: &Arguments, config: &Config) -> anyhow::Result<(Asker, Runti
     Ok(Asker::new(root, endpoint))
 }
 
-/// One thread for everything; a second one lives while a name is looked up.
+fn open_observer(arguments: &Arguments, config: observe::Config) -> anyhow::Result<Observer> {
+    let root = Root::open(&arguments.root).context("--root")?;
+    Ok(Observer::new(root, config))
+}
+
+/// One thread for everything but sensors; a second one lives while a name is looked up.
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -131,7 +147,7 @@ async fn print_assessment(
 ) -> anyhow::Result<()> {
     let mut observer = observer.with_runtime(runtime);
     asker.ask().await;
-    let mut observation = observer.observe(Detail::Dropped);
+    let mut observation = observe_settled(&mut observer).await;
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
         tokio::time::sleep(ASSESS_APART).await;
@@ -143,10 +159,36 @@ async fn print_assessment(
     print(&format!("{text}\n"))
 }
 
+async fn print_sensors(mut observer: Observer, sensors: &[sensor::Config]) -> anyhow::Result<()> {
+    let observation = observe_settled(&mut observer).await;
+    let assessment = assess(&mut State::default(), &observation);
+    let buses = observer.i2c_buses();
+    print(&inventory(sensors, &buses, &observation, &assessment))
+}
+
+/// Observes when every sensor has been read once, or has had the time.
+async fn observe_settled(observer: &mut Observer) -> Observation {
+    let given_up = tokio::time::Instant::now() + SENSORS_WITHIN;
+    loop {
+        let observation = observer.observe(Detail::Dropped);
+        let mut sensors = observation.sensors.iter().chain(&observation.found);
+        let is_settled = sensors.all(sensor::Named::is_settled);
+        if is_settled || tokio::time::Instant::now() >= given_up {
+            return observation;
+        }
+        tokio::time::sleep(SENSORS_APART).await;
+    }
+}
+
 fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = load(arguments, &environment)?;
-    let mut observer = observer(arguments, &config)?;
+    // Nothing here needs a sensor, and somebody may be running who reads them.
+    let quiet = observe::Config {
+        sensors: Vec::new(),
+        ..config.observe.clone()
+    };
+    let mut observer = open_observer(arguments, quiet)?;
     let node = config.node_name(&first_look(&config, &mut observer)?.fixed.host.hostname)?;
     if let Some(pem) = config.read_pem()? {
         tls::client_config(&pem).context("tls")?;

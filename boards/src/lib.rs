@@ -9,6 +9,8 @@
 //! doubt are `{ value = …, source = "…" }`, and unknown keys are refused, so that a misspelt limit
 //! cannot silently be no limit. An unknown board gets the generic profile of its architecture.
 
+pub mod sensor;
+
 use serde::Deserialize;
 
 /// A board's name and its `board.toml`, the profiles of last resort at the end.

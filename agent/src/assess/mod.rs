@@ -37,6 +37,7 @@ use std::sync::Arc;
 use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Status, Statuses, Vitals};
 
+use crate::observe::sensor::Named;
 use crate::observe::{Observation, ReadError, Reading};
 use addresses::{AddressError, Reachable};
 use capacity::{Amount, Pods, Reserved};
@@ -195,7 +196,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
 
 fn sensors(observation: &Observation) -> Vec<Sensor> {
     let zones = zones::other_zones(observation).into_iter();
-    let sensors = zones.map(|(name, zone)| Sensor {
+    let of_zones = zones.map(|(name, zone)| Sensor {
         name,
         unit: Unit::Celsius,
         exponent: -1,
@@ -204,5 +205,25 @@ fn sensors(observation: &Observation) -> Vec<Sensor> {
             Err(err) => Err(err.clone()),
         },
     });
-    sensors.collect()
+    // What was asked for stands first: what is beyond the wire's bound is left out.
+    let configured = observation.sensors.iter().map(sensor);
+    let is_taken = |name: &str| {
+        let mut configured = observation.sensors.iter();
+        configured.any(|sensor| &*sensor.name == name)
+    };
+    let found = observation.found.iter();
+    let found = found.filter(|found| !is_taken(&found.name));
+    configured
+        .chain(of_zones)
+        .chain(found.map(sensor))
+        .collect()
+}
+
+fn sensor(named: &Named) -> Sensor {
+    Sensor {
+        name: named.name.clone(),
+        unit: named.unit,
+        exponent: named.exponent,
+        reading: named.reading.clone(),
+    }
 }

@@ -15,6 +15,7 @@ mod duration;
 mod kubelet;
 mod comparison;
 mod rules;
+mod sensors;
 mod board;
 mod resolved;
 
@@ -228,6 +229,7 @@ impl Config {
             "system_reserved",
             "kube_reserved",
             "log",
+            "sensor",
             "condition",
         ]);
         keys.only(&known)?;
@@ -244,6 +246,7 @@ impl Config {
             tls: tables::tls(&keys.table("tls")?)?,
             observe: observe::Config {
                 container_runtime_endpoint: node::endpoint(&keys)?,
+                sensors: sensors::sensors(&keys.tables("sensor")?)?,
                 ..tables::observe(&keys.table("observe")?)?
             },
             assess: assess::Config {

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::{Config, kubelet};
 use crate::assess::rules::Rule;
 use crate::keys::show_duration;
+use crate::observe::sensor;
 
 /// Shows a configuration as TOML.
 #[derive(Debug)]
@@ -59,8 +60,29 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "\n[observe]\nfilesystems = {:?}", observe.filesystems)?;
         kubelet::show_tables(f, assess)?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", log.level)?;
+        observe
+            .sensors
+            .iter()
+            .try_for_each(|sensor| write_sensor(f, sensor))?;
         assess.rules.iter().try_for_each(|rule| write_rule(f, rule))
     }
+}
+
+fn write_sensor(f: &mut fmt::Formatter<'_>, sensor: &sensor::Config) -> fmt::Result {
+    let kind = sensor.kind;
+    writeln!(f, "\n[[sensor]]\nname = \"{}\"", sensor.name)?;
+    writeln!(f, "kind = \"{}\"", kind.name())?;
+    writeln!(f, "bus = {:?}", sensor.bus.to_string_lossy())?;
+    writeln!(f, "address = {:#04x}", sensor.address)?;
+    writeln!(f, "interval = \"{}\"", show_duration(sensor.interval))?;
+    if kind.has_shunt() {
+        writeln!(f, "shunt_milliohm = {}", sensor.options.shunt.milliohm())?;
+    }
+    if kind.has_full_scale() {
+        let range = sensor.options.full_scale;
+        writeln!(f, "range_millivolt = {}", range.millivolt())?;
+    }
+    Ok(())
 }
 
 fn write_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {

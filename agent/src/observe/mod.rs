@@ -34,8 +34,20 @@ mod cri;
 pub mod runtime;
 #[cfg(test)]
 mod runtime_tests;
+mod background;
+mod i2c;
+pub mod sensor;
+mod channel;
+mod hwmon;
+mod iio;
+mod onewire;
+mod supply;
+mod wireless;
+mod found;
 
 use std::sync::Arc;
+
+use nodling_boards::sensor::SensorError;
 
 use self::root::{Pace, Root};
 
@@ -79,6 +91,22 @@ pub enum ReadError {
         /// The cap.
         bytes_max: usize,
     },
+    /// A device on a bus did not answer as it should.
+    #[error("{device}: {cause}")]
+    Device {
+        /// The chip, its bus and its address.
+        device: Box<str>,
+        /// What it did; part of the text, therefore no source.
+        cause: SensorError,
+    },
+    /// What reads it has not come back.
+    #[error("{device}: nothing was read for {age_s} s")]
+    Stale {
+        /// The chip, its bus and its address.
+        device: Box<str>,
+        /// Since the last reading, or since the first attempt.
+        age_s: u64,
+    },
 }
 
 /// An error number of the kernel, shown as its usual text.
@@ -93,6 +121,8 @@ pub struct Config {
     pub filesystems: Vec<String>,
     /// Where the container runtime listens; without it the usual sockets are tried.
     pub container_runtime_endpoint: Option<runtime::Endpoint>,
+    /// Sensors on buses that the kernel does not read itself.
+    pub sensors: Vec<sensor::Config>,
 }
 
 /// Whether each core and counter is wanted, or only what a heartbeat carries.
@@ -145,6 +175,10 @@ pub struct Observation {
     pub clock: clock::Clock,
     /// `containerd://1.7.2`, or empty where there is no container runtime.
     pub container_runtime: Arc<str>,
+    /// The configured sensors, in the order of the configuration.
+    pub sensors: Vec<sensor::Named>,
+    /// What the kernel's drivers measure besides.
+    pub found: Vec<sensor::Named>,
 }
 
 /// What a boot does not change, or so rarely that five minutes are soon enough.
@@ -217,6 +251,8 @@ pub struct Observer {
     layout: Layout,
     links: Option<Kept<Links>>,
     runtime: runtime::Runtime,
+    sensors: sensor::Sensors,
+    found: found::Found,
     storage: Option<Kept<Storage>>,
     mounts: mount::Mounts,
 }
@@ -235,6 +271,7 @@ struct Layout {
     zones: Reading<Vec<thermal::Known>>,
     policies: Reading<Vec<frequency::Known>>,
     power: power::Paths,
+    found: found::Lists,
     emmc: Reading<Vec<emmc::Known>>,
 }
 
@@ -248,6 +285,8 @@ impl Observer {
             layout: Layout::unknown(),
             links: None,
             runtime: runtime::Runtime::default(),
+            sensors: sensor::Sensors::default(),
+            found: found::Found::default(),
             storage: None,
             mounts: mount::Mounts::default(),
         }
@@ -269,6 +308,8 @@ impl Observer {
             root,
             config,
             layout,
+            sensors,
+            found,
             mounts,
             ..
         } = self;
@@ -297,6 +338,8 @@ impl Observer {
             power: power::read(root, &layout.power),
             clock: clock::read(root),
             container_runtime: self.runtime.latest(),
+            sensors: sensors.read(root, &config.sensors),
+            found: found.read(root, &layout.found),
         };
         root.set_pace(Pace::Rare);
         observation
@@ -313,6 +356,18 @@ impl Observer {
     /// Asks the kernel to report stalls from now on; called once, within a runtime.
     pub fn arm_triggers(&self) -> Vec<trigger::Trigger> {
         trigger::arm(&self.root)
+    }
+
+    /// The I2C buses of this machine, as their devices are called.
+    pub fn i2c_buses(&self) -> Vec<String> {
+        let names = self.root.list("dev").ok().flatten().unwrap_or_default();
+        let number = |name: &String| text::number_u32(name.strip_prefix("i2c-")?.as_bytes());
+        let mut buses: Vec<_> = names
+            .into_iter()
+            .filter(|name| number(name).is_some())
+            .collect();
+        buses.sort_unstable_by_key(number);
+        buses.iter().map(|name| format!("/dev/{name}")).collect()
     }
 
     /// Whether the system is going down, to tell a shutdown from a restart of this program.
@@ -387,6 +442,7 @@ impl Layout {
             zones: Ok(None),
             policies: Ok(None),
             power: power::Paths::default(),
+            found: found::Lists::default(),
             emmc: Ok(None),
         }
     }
@@ -397,6 +453,7 @@ impl Layout {
             zones: thermal::find(root),
             policies: frequency::find(root),
             power: power::find(root, &profile.power),
+            found: found::find(root),
             emmc: emmc::find(root),
         }
     }

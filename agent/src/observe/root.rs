@@ -164,6 +164,16 @@ impl Root {
         }
     }
 
+    /// Whether system calls are answered from a recording.
+    pub(super) fn is_fixture(&self) -> bool {
+        matches!(self.syscalls, Syscalls::Recorded(_))
+    }
+
+    /// Where a file is for those who open it themselves, such as drivers of a bus.
+    pub(super) fn absolute(&self, path: &str) -> PathBuf {
+        self.prefix.join(path.trim_start_matches('/'))
+    }
+
     /// Reads a file and parses it; `path` has no leading slash.
     pub(super) fn parse<T>(
         &mut self,

@@ -118,12 +118,7 @@ impl Syscalls {
     /// Time since boot, suspend included: `CLOCK_BOOTTIME`.
     pub(super) fn uptime_ms(&self) -> u64 {
         match self {
-            Self::Live => {
-                let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-                let seconds_ms = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1000);
-                let rest_ms = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-                seconds_ms.saturating_add(rest_ms)
-            }
+            Self::Live => live_uptime_ms(),
             Self::Recorded(recorded) => recorded.uptime_ms,
         }
     }
@@ -239,6 +234,14 @@ impl RecordedAddress {
             is_tentative: self.is_tentative,
         }
     }
+}
+
+/// This machine's, for threads that no fixture has.
+pub(super) fn live_uptime_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds_ms = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1000);
+    let rest_ms = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
+    seconds_ms.saturating_add(rest_ms)
 }
 
 fn live_adjtimex() -> Result<Adjtimex, Os> {

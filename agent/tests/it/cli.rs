@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::fixture;
+use crate::support::{self, fixture};
 
 fn agent(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_nodling-agent"))
@@ -153,6 +153,68 @@ fn what_cannot_start_says_why() {
 fn version_and_help_go_to_standard_output() {
     assert_eq!(text(&agent(&["--version"]).stdout), "nodling-agent 0.1.0\n");
     assert!(text(&agent(&["--help"]).stdout).contains("Usage:"));
+}
+
+/// A Raspberry Pi with a TMP105 at 63.5 °C and a BMP280 that its owner takes for a BME280.
+fn with_sensors() -> (tempfile::TempDir, String) {
+    let copy = fixture("raspberry-pi-4b/idle").copy();
+    let bus = "49 01 = 60\n49 00 = 3F 80\n76 D0 = 58\n";
+    support::write(copy.path(), "dev/i2c-1", bus);
+    let config = "[[sensor]]\nname = \"attic\"\nkind = \"tmp105\"\naddress = 0x49\n\
+         [[sensor]]\nname = \"porch\"\nkind = \"bme280\"\n\
+         [[sensor]]\nname = \"cellar\"\nkind = \"sht4x\"\n\
+         [[sensor]]\nname = \"shed\"\nkind = \"mcp9808\"\nbus = \"/dev/i2c-7\"\n\
+         [[condition]]\ntype = \"AtticHot\"\nwhen = \"attic.temperature > 60\"\n";
+    support::write(copy.path(), "agent.toml", config);
+    let config = copy.path().join("agent.toml").display().to_string();
+    (copy, config)
+}
+
+#[test]
+fn sensors_lists_what_is_read_and_why_the_rest_is_not() {
+    let (root, config) = with_sensors();
+    let root = root.path().to_str().unwrap();
+    let output = agent(&["sensors", "--root", root, "--config", &config]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn a_sensor_is_a_reading_that_conditions_are_judged_by() {
+    let (root, config) = with_sensors();
+    let root = root.path().to_str().unwrap();
+    let output = agent(&["assess", "--once", "--root", root, "--config", &config]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let readings = printed["readings"].as_array().unwrap();
+    let reading = |name: &str| {
+        let found = readings.iter().find(|reading| reading["name"] == name);
+        found.unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    assert_eq!(reading("attic.temperature")["value"], 63.5);
+    assert_eq!(reading("attic.temperature")["unit"], "°C");
+    assert_eq!(reading("porch.humidity")["value"], Value::Null);
+    let error = reading("porch.humidity")["error"].clone();
+    assert_eq!(
+        error,
+        "bme280 at /dev/i2c-1 0x76: another chip answers, which says 0x58"
+    );
+    let conditions = printed["status"]["conditions"].as_array().unwrap();
+    let hot = conditions
+        .iter()
+        .find(|condition| condition["type"] == "AtticHot");
+    assert_eq!(hot.unwrap()["status"], "True");
+}
+
+#[test]
+fn check_shows_the_sensors_and_touches_no_bus() {
+    let (root, config) = with_sensors();
+    let directory = root.path().to_str().unwrap();
+    let output = agent(&["check", "--root", directory, "--config", &config]);
+    let shown = text(&output.stdout);
+    let expected = "[[sensor]]\nname = \"attic\"\nkind = \"tmp105\"\nbus = \"/dev/i2c-1\"\n\
+                    address = 0x49\ninterval = \"10s\"\n";
+    assert!(shown.contains(expected), "{shown}");
 }
 
 #[test]

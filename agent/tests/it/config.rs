@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLE: &str = include_str!("../../agent.example.toml");
 
 /// Every key, as the tables hold them.
-const KEYS: [(&str, &[&str]); 11] = [
+const KEYS: [(&str, &[&str]); 14] = [
     (
         "",
         &[
@@ -58,6 +58,9 @@ const KEYS: [(&str, &[&str]); 11] = [
     ("system_reserved", &RESERVABLE),
     ("kube_reserved", &RESERVABLE),
     ("log", &["level"]),
+    ("sensor", &["name", "kind", "bus", "address", "interval"]),
+    ("sensor", &["name", "kind", "shunt_milliohm"]),
+    ("sensor", &["name", "kind", "range_millivolt"]),
     ("condition", &["type", "when", "for", "clear"]),
 ];
 
@@ -148,8 +151,10 @@ fn every_key_has_a_place_in_the_configuration() {
     let nodling_agent::observe::Config {
         filesystems,
         container_runtime_endpoint,
+        sensors,
     } = observe;
-    assert!(filesystems.is_empty() && container_runtime_endpoint.is_none());
+    assert!(container_runtime_endpoint.is_none());
+    assert!(filesystems.is_empty() && sensors.is_empty());
     let nodling_agent::assess::Config {
         thresholds,
         reserved,

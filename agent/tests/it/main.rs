@@ -12,6 +12,7 @@ mod assess;
 mod rules;
 mod conditions;
 mod run;
+mod sensors;
 mod config;
 mod node;
 mod pressure;
