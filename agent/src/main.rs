@@ -282,11 +282,15 @@ fn watch_stalls(observer: &Observer) -> mpsc::Receiver<Resource> {
     let (report, stalls) = mpsc::channel(2);
     for trigger in observer.arm_triggers() {
         let report = report.clone();
+        let mut listening = Some(trigger);
         tokio::spawn(async move {
-            while trigger.stalled().await.is_some() {
-                if report.send(trigger.resource()).await.is_err() {
+            while let Some(trigger) = listening {
+                let is_told = trigger.stalled().await.is_some()
+                    && report.send(trigger.resource()).await.is_ok();
+                if !is_told {
                     return;
                 }
+                listening = trigger.rest().await;
             }
         });
     }
