@@ -2,6 +2,9 @@
 //!
 //! What `nodling-agent assess` shows is what a Node will say, before any broker or gateway.
 
+use std::collections::BTreeMap;
+
+use nodling_protocol::facts::{AddressKind, TaintEffect};
 use nodling_protocol::{ConditionKind, Status, Vitals};
 use serde_json::{Map, Value, json};
 
@@ -13,10 +16,18 @@ use crate::assess::stalls::pressure_hint;
 use crate::assess::unread::unread;
 use crate::encode::{board, system};
 use crate::observe::Observation;
+use crate::registration::{Registration, Taint, is_label_value};
 use crate::unjudged::unjudged;
 
+/// Label and taint of every node that only reports; the gateway sets them.
+const AGENT_ONLY: &str = "nodling.dev/agent-only";
+
 /// Everything that one assessment says.
-pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
+pub fn describe(
+    observation: &Observation,
+    assessment: &Assessment,
+    registration: &Registration,
+) -> Value {
     let board = board(observation);
     let vitals = readings(observation, assessment).take(Vitals::NAMES.len());
     let mut description = json!({
@@ -30,9 +41,8 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
             "model": board.model,
             "soc": board.soc,
         },
-        "labels": labels(observation)
-            .map(|(key, value)| (key.to_owned(), value.into()))
-            .collect::<Map<_, _>>(),
+        "labels": labels(observation, assessment, registration),
+        "taints": taints(registration),
     });
     let unjudged: Vec<_> = unjudged(observation, assessment)
         .map(|unjudged| {
@@ -46,32 +56,56 @@ pub fn describe(observation: &Observation, assessment: &Assessment) -> Value {
     description
 }
 
-/// What of this board the gateway makes labels of; values that Kubernetes would refuse are left
-/// out.
-fn labels(observation: &Observation) -> impl Iterator<Item = (&'static str, &str)> {
+/// What the gateway makes labels of, and what is asked for; values that Kubernetes would refuse
+/// are left out.
+fn labels<'a>(
+    observation: &'a Observation,
+    assessment: &'a Assessment,
+    registration: &'a Registration,
+) -> BTreeMap<&'a str, &'a str> {
     let host = &observation.fixed.host;
     let board = board(observation);
-    [
-        ("kubernetes.io/hostname", host.hostname.as_ref()),
-        ("kubernetes.io/os", host.operating_system),
-        ("kubernetes.io/arch", host.architecture.as_ref()),
+    let mut names = assessment.addresses.iter();
+    let hostname = names.find(|(kind, _)| *kind == AddressKind::Hostname);
+    let hostname = hostname.map_or(&host.hostname, |(_, name)| name).as_ref();
+    let (os, arch) = (host.operating_system, host.architecture.as_ref());
+    let own = [
+        ("kubernetes.io/hostname", hostname),
+        ("kubernetes.io/os", os),
+        ("kubernetes.io/arch", arch),
+        ("beta.kubernetes.io/os", os),
+        ("beta.kubernetes.io/arch", arch),
+        (AGENT_ONLY, "true"),
+        (
+            "node.kubernetes.io/exclude-from-external-load-balancers",
+            "true",
+        ),
         ("nodling.dev/board", board.name),
         ("nodling.dev/soc", board.soc),
-    ]
-    .into_iter()
-    .filter(|(_, value)| is_label_value(value))
+    ];
+    let mut labels: BTreeMap<_, _> = own
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty() && is_label_value(value))
+        .collect();
+    for (key, value) in &registration.node_labels {
+        // As for a kubelet: the first three are its owner's to say, the other two are not.
+        let is_fixed = labels.contains_key(key.as_ref())
+            && !key.starts_with("beta.kubernetes.io/")
+            && key.as_ref() != "kubernetes.io/hostname";
+        if !is_fixed {
+            labels.insert(key, value);
+        }
+    }
+    labels
 }
 
-fn is_label_value(value: &str) -> bool {
-    /// As Kubernetes limits it.
-    const BYTES_MAX: usize = 63;
-    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    value.len() <= BYTES_MAX
-        && is_end(value.chars().next())
-        && is_end(value.chars().next_back())
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+fn taints(registration: &Registration) -> Vec<Value> {
+    let own = json!({ "key": AGENT_ONLY, "effect": TaintEffect::NoSchedule.as_str() });
+    let asked = registration.taints.iter().map(|taint| {
+        let Taint { key, value, effect } = taint;
+        json!({ "key": key, "value": value, "effect": effect.as_str() })
+    });
+    std::iter::once(own).chain(asked).collect()
 }
 
 fn status(observation: &Observation, assessment: &Assessment) -> Value {
@@ -162,10 +196,15 @@ fn all_readings(observation: &Observation, assessment: &Assessment) -> Vec<Value
         }
         shown
     });
-    let unread = unread(observation).into_iter().map(
-        |(name, err)| json!({ "name": name, "value": null, "unit": "", "error": err.to_string() }),
-    );
-    named.chain(unread).collect()
+    let unread = unread(observation).into_iter();
+    let unread = unread.map(|(name, err)| failed(&name, &err.to_string()));
+    let addresses = assessment.address_error;
+    let addresses = addresses.map(|err| failed("node_addresses", &err.to_string()));
+    named.chain(unread).chain(addresses).collect()
+}
+
+fn failed(name: &str, error: &str) -> Value {
+    json!({ "name": name, "value": null, "unit": "", "error": error })
 }
 
 /// A reading as people read it; what is not known is null.

@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use nodling_protocol::detail::{
     ClockDetail, CpuTimes, DiskDetail, FilesystemDetail, InterfaceDetail, MemoryDetail,
 };
-use nodling_protocol::facts::{Address, Board, Resource, Sensor, SystemInfo};
+use nodling_protocol::facts::{Address, Board, Label, Resource, Sensor, SystemInfo, Taint};
 use nodling_protocol::frame::{Message, Position, encode_clear};
 use nodling_protocol::heartbeat::ReadingsBuffer;
 use nodling_protocol::units::{CentiLoad, Kibibytes, Uptime};
@@ -22,6 +22,7 @@ use crate::assess::capacity::Amount;
 use crate::assess::rules::Rule;
 use crate::observe::disk::Filesystem;
 use crate::observe::{Observation, Reading};
+use crate::registration::Registration;
 
 /// Writes the frames of one agent, session after session.
 #[derive(Debug)]
@@ -43,6 +44,25 @@ pub struct Identity<'a> {
     pub will_hash: WillHash,
     /// How often heartbeats come.
     pub interval_ms: u32,
+    /// What is asked of the Node.
+    pub registration: &'a Registration,
+}
+
+impl<'a> Identity<'a> {
+    /// Of the present connection, or of none.
+    pub fn new(
+        node: &'a str,
+        will_hash: Option<WillHash>,
+        interval_ms: u32,
+        registration: &'a Registration,
+    ) -> Self {
+        Self {
+            node,
+            will_hash: will_hash.unwrap_or(WillHash([0; WillHash::LEN])),
+            interval_ms,
+            registration,
+        }
+    }
 }
 
 impl Encoder {
@@ -207,6 +227,7 @@ pub fn facts<'a>(
     assessment: &'a Assessment,
 ) -> Facts<'a> {
     let fixed = &observation.fixed;
+    let registration = identity.registration;
     let boot_id = text(&fixed.host.boot_id);
     Facts {
         node: identity.node,
@@ -225,8 +246,17 @@ pub fn facts<'a>(
             address,
         })),
         // The usual ones the gateway makes of what stands here anyway.
-        labels: heapless::Vec::new(),
-        taints: heapless::Vec::new(),
+        labels: bounded(
+            registration
+                .node_labels
+                .iter()
+                .map(|(key, value)| Label { key, value }),
+        ),
+        taints: bounded(registration.taints.iter().map(|taint| Taint {
+            key: &taint.key,
+            value: &taint.value,
+            effect: taint.effect,
+        })),
         board: Some(board(observation)),
         sensors: bounded(assessment.sensors.iter().map(|sensor| Sensor {
             name: &sensor.name,
@@ -234,6 +264,7 @@ pub fn facts<'a>(
             exponent: sensor.exponent,
         })),
         conditions: bounded(assessment.rules.iter().map(Rule::as_custom)),
+        register_node: registration.register_node,
     }
 }
 
@@ -248,8 +279,8 @@ pub fn system(observation: &Observation) -> SystemInfo<'_> {
         // The kubelet's word where there is no os-release.
         os_image: Some(text(&host.os_image))
             .filter(|text| !text.is_empty())
-            .unwrap_or("Linux"),
-        container_runtime_version: "",
+            .unwrap_or("Unknown"),
+        container_runtime_version: &observation.container_runtime,
         agent_version: env!("CARGO_PKG_VERSION"),
         operating_system: host.operating_system,
         architecture: &host.architecture,

@@ -199,6 +199,12 @@ impl<'d> Keys<'d> {
         }
     }
 
+    /// The names of all keys.
+    pub fn names(&self) -> impl Iterator<Item = &'d str> {
+        let keys = self.table.into_iter().flat_map(DeTable::keys);
+        keys.map(|key| key.get_ref().as_ref())
+    }
+
     /// A list of strings.
     pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
         let Some(value) = self.find(name) else {

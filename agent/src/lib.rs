@@ -12,6 +12,7 @@
 pub mod quantity;
 pub mod observe;
 pub mod assess;
+pub mod registration;
 pub mod encode;
 pub mod publish;
 pub mod keys;

@@ -15,11 +15,13 @@ use nodling_agent::config::{Config, ConfigError, DEFAULT_FILE, Environment};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::Encoder;
 use nodling_agent::observe::root::Root;
+use nodling_agent::observe::runtime::{Asker, Runtime};
 use nodling_agent::observe::trigger::Resource;
 use nodling_agent::observe::{Detail, Observation, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
+use nodling_agent::registration::Registration;
 use nodling_agent::replay::{self, ReplayError};
 use nodling_agent::run::Agent;
 use nodling_agent::unjudged::warn_unjudged;
@@ -59,7 +61,12 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             let state = State::new(config.assess.clone());
             let mut observer = observer(arguments, &config)?;
             first_look(&config, &mut observer)?;
-            block_on(print_assessment(observer, state, is_once))?
+            let asker = asker(arguments, &config)?;
+            block_on(print_assessment(
+                (observer, asker),
+                (state, &config.registration),
+                is_once,
+            ))?
         }
         Command::Check => check(arguments),
         Command::Replay => replay(arguments),
@@ -94,6 +101,13 @@ fn observer(arguments: &Arguments, config: &Config) -> anyhow::Result<Observer> 
     Ok(Observer::new(root, config.observe.clone()))
 }
 
+/// Who asks the container runtime what it is; the sockets are below the root, too.
+fn asker(arguments: &Arguments, config: &Config) -> anyhow::Result<(Asker, Runtime)> {
+    let root = Root::open(&arguments.root).context("--root")?;
+    let endpoint = config.observe.container_runtime_endpoint.clone();
+    Ok(Asker::new(root, endpoint))
+}
+
 /// One thread for everything; a second one lives while a name is looked up.
 fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -111,10 +125,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 }
 
 async fn print_assessment(
-    mut observer: Observer,
-    mut state: State,
+    (observer, (mut asker, runtime)): (Observer, (Asker, Runtime)),
+    (mut state, registration): (State, &Registration),
     is_once: bool,
 ) -> anyhow::Result<()> {
+    let mut observer = observer.with_runtime(runtime);
+    asker.ask().await;
     let mut observation = observer.observe(Detail::Dropped);
     let mut assessment = assess(&mut state, &observation);
     if !is_once {
@@ -123,7 +139,7 @@ async fn print_assessment(
         assessment = assess(&mut state, &observation);
     }
     warn_unjudged(&observation, &assessment);
-    let text = serde_json::to_string_pretty(&describe(&observation, &assessment))?;
+    let text = serde_json::to_string_pretty(&describe(&observation, &assessment, registration))?;
     print(&format!("{text}\n"))
 }
 
@@ -190,7 +206,8 @@ async fn live(
         .map(|pem| tls::client_config(&pem))
         .transpose()
         .context("tls")?;
-    let mut observer = observer(arguments, &config)?;
+    let (asker, runtime) = asker(arguments, &config)?;
+    let mut observer = observer(arguments, &config)?.with_runtime(runtime);
     let is_leaving = arguments.command == Command::Leave;
     let (observation, stalls) = if is_leaving {
         (observer.observe(Detail::Dropped), mpsc::channel(1).1)
@@ -221,6 +238,7 @@ async fn live(
         state: State::new(config.assess),
         encoder: Encoder::new(instance, number),
         node,
+        registration: config.registration,
         broker: broker.address(),
         interval: config.interval,
         random,
@@ -228,10 +246,10 @@ async fn live(
     // A handful is never outstanding; both ends run in one thread.
     let (notices_in, notices) = mpsc::channel(8);
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
-    let (tell, signals) = mpsc::channel(2);
-    listen(&tell)?;
+    let signals = listen()?;
     let agent = Agent::start(parts);
     telemetry::ready(&format!("connecting to {}", broker.address()));
+    tokio::spawn(asker.run());
     tokio::spawn(session.run(outbox_out, notices_in, random));
     let ends = Ports {
         alarm: Alarm::new(),
@@ -262,7 +280,9 @@ fn identity(state_dir: &Path) -> Instance {
     })
 }
 
-fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
+/// Tells the loop of every signal.
+fn listen() -> anyhow::Result<mpsc::Receiver<Signal>> {
+    let (tell, signals) = mpsc::channel(2);
     for (kind, meaning) in [
         (SignalKind::terminate(), Signal::Stop),
         (SignalKind::interrupt(), Signal::Stop),
@@ -274,7 +294,7 @@ fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
             while stream.recv().await.is_some() && tell.send(meaning).await.is_ok() {}
         });
     }
-    Ok(())
+    Ok(signals)
 }
 
 /// Tells the loop of every stall that the kernel reports.

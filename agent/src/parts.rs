@@ -10,6 +10,7 @@ use crate::encode::Encoder;
 use crate::observe::Observer;
 use crate::observe::trigger::Resource;
 use crate::publish::{Notice, Outbox};
+use crate::registration::Registration;
 
 /// What an agent is made of.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Parts {
     pub encoder: Encoder,
     /// The node's name.
     pub node: String,
+    /// What is asked of the Node.
+    pub registration: Registration,
     /// The broker's address, for people.
     pub broker: String,
     /// How often the configuration wants beats.

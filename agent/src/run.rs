@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nodling_protocol::{Announce, Bye, Down, Facts, Frame, Kind, WillHash};
+use nodling_protocol::{Announce, Bye, Down, Frame, Kind, WillHash};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -434,8 +434,9 @@ impl Agent {
     }
 
     fn has_news(&mut self) -> bool {
-        let interval_ms = self.interval_ms();
-        let facts = collect(&self.parts.node, self.will_hash, interval_ms, &self.latest);
+        let (node, registration) = (&self.parts.node, &self.parts.registration);
+        let identity = Identity::new(node, self.will_hash, self.interval_ms(), registration);
+        let facts = facts(identity, &self.latest.0, &self.latest.1);
         self.parts.encoder.has_news(&facts)
     }
 
@@ -443,8 +444,9 @@ impl Agent {
         if self.will_hash.is_none() {
             return;
         }
-        let interval_ms = self.interval_ms();
-        let facts = collect(&self.parts.node, self.will_hash, interval_ms, &self.latest);
+        let (node, registration) = (&self.parts.node, &self.parts.registration);
+        let identity = Identity::new(node, self.will_hash, self.interval_ms(), registration);
+        let facts = facts(identity, &self.latest.0, &self.latest.1);
         let frame = self.parts.encoder.facts(facts);
         outbox.send_modify(|outbox| outbox.put(slot, frame));
         self.facts_at = Some(now);
@@ -468,20 +470,8 @@ impl Agent {
 
 fn observe(parts: &mut Parts, detail: Detail) -> (Observation, Assessment) {
     let observation = parts.observer.observe(detail);
+    let before = parts.state.address_error();
     let assessment = assess(&mut parts.state, &observation);
+    telemetry::log_addresses(before, &assessment);
     (observation, assessment)
-}
-
-fn collect<'a>(
-    node: &'a str,
-    will_hash: Option<WillHash>,
-    interval_ms: u32,
-    (observation, assessment): &'a (Observation, Assessment),
-) -> Facts<'a> {
-    let identity = Identity {
-        node,
-        will_hash: will_hash.unwrap_or(WillHash([0; WillHash::LEN])),
-        interval_ms,
-    };
-    facts(identity, observation, assessment)
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::assess::addresses::AddressError;
 use crate::assess::{Assessment, Judged};
 
 /// The part of the configuration that says how much is logged.
@@ -95,6 +96,17 @@ fn log_transition(condition: &str, status: Status, reason: &str, message: &str) 
 pub fn log_hint(hint: Option<&str>) {
     if let Some(hint) = hint {
         info!(hint, "CPUPressure and IOPressure are estimated");
+    }
+}
+
+/// Logs when the addresses cease to be known, and when they are again.
+pub fn log_addresses(before: Option<AddressError>, now: &Assessment) {
+    match now.address_error {
+        Some(error) if before != Some(error) => {
+            warn!(%error, "the Node's addresses stay as they were");
+        }
+        None if before.is_some() => info!("the Node's addresses are known again"),
+        Some(_) | None => {}
     }
 }
 

@@ -78,6 +78,7 @@ impl Board {
             board: None,
             sensors: Bounded::new(),
             conditions: Bounded::new(),
+            register_node: true,
         };
         self.frame(Message::Facts(&facts))
     }

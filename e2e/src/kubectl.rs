@@ -48,7 +48,7 @@ impl Kubectl {
             .kill_on_drop(true)
             .spawn()
             .context("kubectl is not installed: cargo xtask test installs it")?;
-        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output());
+        let output = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output());
         let output = output
             .await
             .with_context(|| format!("kubectl {arguments:?} hangs"))??;

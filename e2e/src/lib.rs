@@ -8,6 +8,7 @@ pub mod wait;
 pub mod process;
 pub mod stall;
 pub mod broker;
+pub mod containerd;
 pub mod kubectl;
 pub mod mqtt;
 pub mod board;

@@ -15,7 +15,7 @@ const CAP: Duration = Duration::from_secs(8);
 /// No delay is longer after it.
 const CAP_LATER: Duration = Duration::from_secs(30);
 /// When the later cap begins.
-const LATER: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_mins(1);
 /// A success that lasted as long begins the count anew; a shorter one may be a door that slams.
 const LASTING: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,7 @@
 //! Holds what the loop knows besides the core: what is in trouble (logged when it begins and
 //! when it ends, shown on `/readyz`) and what is counted. Never waits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Driver {
     metrics: Arc<Metrics>,
     readiness: watch::Sender<Readiness>,
     throttle: Throttle,
+    /// Boards without a Node that were named in the log.
+    waiting: BTreeSet<Box<str>>,
     writes: Writes,
     watches: Watches,
 }
@@ -102,6 +105,7 @@ impl Driver {
             metrics: parts.metrics,
             readiness: parts.readiness,
             throttle: Throttle::for_log(),
+            waiting: BTreeSet::new(),
             writes: Writes::default(),
             watches: Watches {
                 nodes: Some("nodes not listed yet".to_owned()),
@@ -146,8 +150,8 @@ impl Driver {
         }
     }
 
-    /// Counts the nodes by whether they are heard.
-    pub fn count_nodes(&self, now: Moment) {
+    /// Counts the nodes by whether they are heard, and names those that wait for a Node.
+    pub fn count_nodes(&mut self, now: Moment) {
         let roster = self.core.roster();
         let (mut alive, mut silent) = (0, 0);
         for claim in roster.members().filter_map(Member::claim) {
@@ -157,10 +161,16 @@ impl Driver {
                 silent += 1;
             }
         }
+        let waiting: BTreeSet<Box<str>> = self.core.unregistered(now).map(Box::from).collect();
+        for node in waiting.difference(&self.waiting) {
+            warn!(%node, "the board beats, has no Node, and none may be registered for it");
+        }
         self.metrics.update(|counts| {
             counts.nodes.insert("alive", alive);
             counts.nodes.insert("silent", silent);
+            counts.nodes.insert("unregistered", waiting.len());
         });
+        self.waiting = waiting;
     }
 
     /// Takes over what the embedded store says of itself.

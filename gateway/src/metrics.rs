@@ -283,7 +283,7 @@ mod tests {
         let mut counts = Counts::default();
         counts.apply(Duration::from_micros(300), None);
         counts.apply(Duration::from_millis(7), Some(Failure::Conflict));
-        counts.apply(Duration::from_secs(60), Some(Failure::Unavailable));
+        counts.apply(Duration::from_mins(1), Some(Failure::Unavailable));
         let page = render(&counts);
         for line in [
             "nodling_apply_duration_seconds_bucket{le=\"0.001\"} 1\n",

@@ -43,7 +43,7 @@ const RECEIVED_MAX: usize = 1024;
 /// Changes between a watch and the loop.
 const WATCHED_MAX: usize = 256;
 /// How often what is too old is removed from the embedded API.
-const COLLECT_PERIOD: Duration = Duration::from_secs(60);
+const COLLECT_PERIOD: Duration = Duration::from_mins(1);
 /// A deadline that stays due does not turn the loop faster than this.
 const REST: Duration = Duration::from_millis(1);
 /// What writes on their way may take at the end.

@@ -104,6 +104,8 @@ pub struct SeenNode {
     pub extended: Box<[Extended]>,
     /// Digest of what is owned as a whole: see [`facts_digest`].
     pub facts: u64,
+    /// Digest of `status.addresses`, in their order.
+    pub addresses: u64,
     /// Digest of the zone and region labels.
     pub zone: u64,
 }
@@ -293,6 +295,7 @@ impl SeenNode {
             allocatable: Pairs::from_quantities(status.allocatable.as_ref()),
             extended: extended(status),
             facts: facts_digest(status),
+            addresses: addresses_digest(status),
             zone: digest(&(
                 label("topology.kubernetes.io/region"),
                 label("topology.kubernetes.io/zone"),
@@ -352,13 +355,19 @@ pub(crate) fn boot_id_digest(boot_id: &str) -> u64 {
     }
 }
 
-/// Digest of the parts of a status that we own as a whole: addresses, nodeInfo and
-/// daemonEndpoints. Capacity is not among them: others may add resources to it.
-pub(crate) fn facts_digest(status: &NodeStatus) -> u64 {
+/// Digest of the list of addresses, which is written whole or not at all.
+pub(crate) fn addresses_digest(status: &NodeStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     for address in status.addresses.iter().flatten() {
         (&address.type_, &address.address).hash(&mut hasher);
     }
+    hasher.finish()
+}
+
+/// Digest of the parts of a status that we own as a whole: nodeInfo and daemonEndpoints.
+/// Capacity is not among them: others may add resources to it.
+pub(crate) fn facts_digest(status: &NodeStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
     if let Some(info) = &status.node_info {
         (
             &info.machine_id,

@@ -34,7 +34,7 @@ use crate::telemetry::Chain;
 use crate::time::Clocks;
 
 /// How often the host's names are compared with those of the API's certificate.
-const RENEW_PERIOD: Duration = Duration::from_secs(60);
+const RENEW_PERIOD: Duration = Duration::from_mins(1);
 
 /// Why there is no Kubernetes to write to.
 #[derive(Debug, thiserror::Error)]

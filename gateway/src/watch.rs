@@ -28,7 +28,7 @@ use crate::time::Clocks;
 
 /// How long one watch lasts; long enough to be cheap, short enough that a path which died
 /// without a word is noticed in about a minute.
-const WATCH: Duration = Duration::from_secs(60);
+const WATCH: Duration = Duration::from_mins(1);
 /// What a server may take longer than asked to end a watch, or to answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Objects a page of a list: bounds what is in memory at a time.

@@ -50,7 +50,7 @@ pub struct Facts<'a> {
     pub capacity: Vec<Resource<'a>, MAX_RESOURCES>,
     /// What of it is left after reservations.
     pub allocatable: Vec<Resource<'a>, MAX_RESOURCES>,
-    /// In the order in which Kubernetes is to list them.
+    /// In the order in which Kubernetes is to list them; none leaves those that it lists.
     pub addresses: Vec<Address<'a>, MAX_ADDRESSES>,
     /// Asked for; the gateway decides.
     pub labels: Vec<Label<'a>, MAX_LABELS>,
@@ -62,6 +62,8 @@ pub struct Facts<'a> {
     pub sensors: Vec<Sensor<'a>, { crate::heartbeat::MAX_SENSORS }>,
     /// Names the positions of [`crate::Heartbeat::custom`].
     pub conditions: Vec<CustomCondition<'a>, MAX_CUSTOM_CONDITIONS>,
+    /// Whether a Node may be made for this board, or only one that is there be kept up.
+    pub register_node: bool,
 }
 
 /// The fields of a Kubernetes `NodeSystemInfo` that a board knows.

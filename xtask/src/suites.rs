@@ -332,6 +332,10 @@ const REAL_PARTS: &[Need] = &[
         package: "mosquitto",
     },
     Need::Program {
+        name: "containerd",
+        package: "containerd",
+    },
+    Need::Program {
         name: "kubectl",
         package: "kubernetes-client",
     },

@@ -9,7 +9,10 @@ pub mod eviction;
 pub mod capacity;
 pub mod decimal;
 pub mod readings;
-mod addresses;
+pub mod node_ip;
+pub mod addresses;
+#[cfg(test)]
+mod addresses_tests;
 mod zones;
 mod rates;
 mod finding;
@@ -31,11 +34,11 @@ pub mod conditions;
 
 use std::sync::Arc;
 
-use nodling_protocol::facts::AddressKind;
 use nodling_protocol::units::{Unit, Uptime};
 use nodling_protocol::{Status, Statuses, Vitals};
 
 use crate::observe::{Observation, ReadError, Reading};
+use addresses::{AddressError, Reachable};
 use capacity::{Amount, Pods, Reserved};
 use readings::{Value, readings};
 use rules::Rule;
@@ -46,6 +49,8 @@ use thresholds::Thresholds;
 pub struct Config {
     /// Below which amounts a pressure begins.
     pub thresholds: Thresholds,
+    /// What the Node lists as its addresses.
+    pub addresses: addresses::Config,
     /// Which conditions are reported.
     pub conditions: conditions::Config,
     /// What is kept back for others than pods.
@@ -60,6 +65,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
+    addresses: addresses::Addresses,
     processors: rates::Processors,
     supply: supply::Supply,
     pressures: pressure::Pressures,
@@ -75,6 +81,11 @@ impl State {
             config,
             ..Self::default()
         }
+    }
+
+    /// Why the addresses of the last assessment are older than it, or none.
+    pub fn address_error(&self) -> Option<AddressError> {
+        self.addresses.error()
     }
 }
 
@@ -100,7 +111,9 @@ pub struct Assessment {
     /// What of it pods could use.
     pub allocatable: Vec<Amount>,
     /// Where the node can be reached, in the order in which Kubernetes is to list it.
-    pub addresses: Vec<(AddressKind, Box<str>)>,
+    pub addresses: Arc<[Reachable]>,
+    /// Why these are the last ones that were found, or none.
+    pub address_error: Option<AddressError>,
 }
 
 impl Assessment {
@@ -150,6 +163,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     let tally = vitals::vitals(observation, cpu_busy, &state.supply);
     let capacity = capacity::capacity(observation, state.config.pods);
     let pressures = state.pressures.update(observation);
+    let (addresses, address_error) = state.addresses.update(observation, &state.config.addresses);
     let mut assessment = Assessment {
         uptime: Uptime::from_ms(observation.uptime_ms),
         vitals: tally.vitals,
@@ -166,7 +180,8 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
         sensors: sensors(observation),
         allocatable: capacity::allocatable(&capacity, &state.config),
         capacity,
-        addresses: addresses::addresses(&observation.links, &observation.fixed.host.hostname),
+        addresses,
+        address_error,
     };
     let value = |name: &str| {
         readings(observation, &assessment)

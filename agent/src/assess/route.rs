@@ -60,6 +60,7 @@ fn leads_beyond_the_link(address: &IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::observe::address::Address;
+    use crate::observe::route::Routes;
     use crate::observe::{Errno, ReadError};
 
     fn link(name: &str) -> Link {
@@ -96,6 +97,10 @@ mod tests {
             default_route_v4: Ok(Some("wlan0".into())),
             default_route_v6: Ok(None),
             default_routes: Ok(Some(vec!["wlan0".into()])),
+            routes: Routes {
+                v4: Ok(None),
+                v6: Ok(None),
+            },
         }
     }
 

@@ -9,6 +9,11 @@ use crate::observe::{Observation, ReadError, Reading};
 pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)> {
     let mut found = Found(Vec::new());
     let links = &observation.links;
+    let host = &observation.fixed.host;
+    found.add("machine_id", &host.machine_id);
+    found.add("system_uuid", &host.system_uuid);
+    found.add("boot_id", &host.boot_id);
+    found.add("os_image", &host.os_image);
     found.add("filesystems", &observation.filesystems);
     found.add("fstab", &observation.fixed.fstab);
     found.add("links", &links.links);

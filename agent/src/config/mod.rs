@@ -10,6 +10,7 @@
 
 mod values;
 mod tables;
+mod node;
 mod duration;
 mod kubelet;
 mod comparison;
@@ -26,6 +27,7 @@ use nodling_protocol::NodeName;
 use crate::keys::{Document, KeyError};
 use crate::publish::broker::{Broker, Secret};
 use crate::publish::tls::Pem;
+use crate::registration::Registration;
 use crate::{assess, observe, publish, telemetry};
 use resolved::Resolved;
 use values::{absolute, broker, flag, fleet, interval, node_name};
@@ -57,6 +59,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How often a heartbeat is sent.
     pub interval: Duration,
+    /// What is asked of the Node.
+    pub registration: Registration,
     /// How the broker is trusted.
     pub tls: publish::Config,
     /// What is read besides what every board has.
@@ -75,6 +79,7 @@ impl Default for Config {
             broker: None,
             state_dir: None,
             interval: Duration::from_secs(10),
+            registration: Registration::default(),
             tls: publish::Config::default(),
             observe: observe::Config::default(),
             assess: assess::Config::default(),
@@ -201,8 +206,9 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, KeyError> {
         let document = Document::parse(file, text)?;
         let keys = document.top();
-        keys.only(&[
-            "node_name",
+        let mut known = vec!["node_name"];
+        known.extend(node::KEYS);
+        known.extend([
             "fleet",
             "broker",
             "state_dir",
@@ -223,7 +229,8 @@ impl Config {
             "kube_reserved",
             "log",
             "condition",
-        ])?;
+        ]);
+        keys.only(&known)?;
         let default = Self::default();
         Ok(Self {
             node_name: keys.parse("node_name", node_name)?,
@@ -233,9 +240,14 @@ impl Config {
             interval: keys
                 .parse("interval", interval)?
                 .unwrap_or(default.interval),
+            registration: node::registration(&keys)?,
             tls: tables::tls(&keys.table("tls")?)?,
-            observe: tables::observe(&keys.table("observe")?)?,
+            observe: observe::Config {
+                container_runtime_endpoint: node::endpoint(&keys)?,
+                ..tables::observe(&keys.table("observe")?)?
+            },
             assess: assess::Config {
+                addresses: node::addresses(&keys)?,
                 thresholds: kubelet::thresholds(&keys)?,
                 reserved: kubelet::reserved(&keys)?,
                 pods: kubelet::pods(&keys)?,
@@ -301,11 +313,13 @@ impl Config {
         Ok(())
     }
 
-    /// The node's name: configured, or the host's.
+    /// The node's name: configured, or the host's, or the one that stands for that.
     pub fn node_name(&self, hostname: &str) -> Result<String, ConfigError> {
         if let Some(name) = &self.node_name {
             return Ok(name.clone());
         }
+        let overriding = self.assess.addresses.hostname_override.as_deref();
+        let hostname = overriding.unwrap_or(hostname);
         match NodeName::parse(hostname) {
             Ok(_) => Ok(hostname.into()),
             Err(_) => Err(ConfigError::HostName(hostname.into())),

@@ -30,6 +30,7 @@ impl fmt::Display for Resolved<'_> {
             ..
         } = self.config;
         writeln!(f, "node_name = {:?}", self.node)?;
+        super::node::show(f, self.config)?;
         writeln!(f, "fleet = {fleet:?}")?;
         match broker {
             Some(broker) => writeln!(f, "broker = \"{broker}\"")?,

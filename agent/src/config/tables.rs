@@ -18,6 +18,7 @@ pub(super) fn observe(keys: &Keys<'_>) -> Result<observe::Config, KeyError> {
     let default = observe::Config::default();
     Ok(observe::Config {
         filesystems: keys.strings("filesystems")?.unwrap_or(default.filesystems),
+        ..default
     })
 }
 

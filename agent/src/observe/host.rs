@@ -55,8 +55,7 @@ pub(super) fn read(root: &mut Root) -> Host {
             hexadecimal_digits(text, 36)
         }),
         os_image: first_present(
-            ["etc/os-release", "usr/lib/os-release"]
-                .map(|path| root.parse(path, pretty_name).map(Option::flatten)),
+            ["etc/os-release", "usr/lib/os-release"].map(|path| root.parse(path, pretty_name)),
         ),
         kernel_release: uname.release.into(),
         kernel_machine: uname.machine.into(),
@@ -89,8 +88,25 @@ fn hexadecimal_digits(text: &[u8], len: usize) -> Result<Box<str>, Flaw> {
     lone_text(text)
 }
 
-/// `PRETTY_NAME` of os-release(5), without its quotes.
-fn pretty_name(text: &[u8]) -> Result<Option<Box<str>>, Flaw> {
+/// An architecture of Rust's as Go, and therefore Kubernetes, calls it.
+pub(super) fn go_architecture(rust: &str, is_little_endian: bool) -> &str {
+    match (rust, is_little_endian) {
+        ("aarch64", _) => "arm64",
+        ("loongarch64", _) => "loong64",
+        ("mips", true) => "mipsle",
+        ("mips64", true) => "mips64le",
+        ("powerpc", _) => "ppc",
+        ("powerpc64", false) => "ppc64",
+        ("powerpc64", true) => "ppc64le",
+        ("x86", _) => "386",
+        ("x86_64", _) => "amd64",
+        // arm (of every version), riscv64, s390x and the rest are the same in both.
+        (other, _) => other,
+    }
+}
+
+/// `PRETTY_NAME` of os-release(5), without its quotes; kubelet's word for a file without one.
+fn pretty_name(text: &[u8]) -> Result<Box<str>, Flaw> {
     let mut last = 0;
     for (number, line) in lines(text) {
         last = number;
@@ -101,7 +117,7 @@ fn pretty_name(text: &[u8]) -> Result<Option<Box<str>>, Flaw> {
                 .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
                 .unwrap_or(value);
             let name = printable(value).ok_or(Flaw::new(number, "expected a printable name"))?;
-            return Ok(Some(name));
+            return Ok(name);
         }
         if std::str::from_utf8(line).is_err() {
             return Err(Flaw::new(number, "expected text"));
@@ -110,7 +126,7 @@ fn pretty_name(text: &[u8]) -> Result<Option<Box<str>>, Flaw> {
     if last == 0 {
         return Err(Flaw::new(1, "empty"));
     }
-    Ok(None)
+    Ok("Linux".into())
 }
 
 #[cfg(test)]
@@ -131,15 +147,41 @@ mod tests {
             ),
             ("PRETTY_NAME='Alpine Linux v3.22'", "Alpine Linux v3.22"),
             ("PRETTY_NAME=Buildroot", "Buildroot"),
+            ("PRETTY_NAME=\"a = b\"\nPRETTY_NAME=c", "a = b"),
+            ("ID=x\n# no PRETTY_NAME=y\n", "Linux"),
         ] {
-            assert_eq!(
-                pretty_name(text.as_bytes()).unwrap().as_deref(),
-                Some(expected)
-            );
+            assert_eq!(&*pretty_name(text.as_bytes()).unwrap(), expected, "{text}");
         }
-        assert_eq!(pretty_name(b"ID=x\n"), Ok(None));
-        assert!(pretty_name(b"").is_err());
-        assert!(pretty_name(b"PRETTY_NAME=\"\x1b[2J\"").is_err());
+        let long = "x".repeat(300);
+        for text in [
+            b"".as_slice(),
+            b"PRETTY_NAME=\"\x1b[2J\"",
+            b"PRETTY_NAME=",
+            b"PRETTY_NAME=\"\"",
+            b"\xFF\xFE\x00\nID=x",
+            format!("PRETTY_NAME={long}").as_bytes(),
+        ] {
+            assert!(pretty_name(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn architectures_are_gos() {
+        for (rust, is_little_endian, go) in [
+            ("aarch64", true, "arm64"),
+            ("arm", true, "arm"),
+            ("loongarch64", true, "loong64"),
+            ("mips", false, "mips"),
+            ("mips", true, "mipsle"),
+            ("powerpc64", false, "ppc64"),
+            ("powerpc64", true, "ppc64le"),
+            ("riscv64", true, "riscv64"),
+            ("s390x", false, "s390x"),
+            ("x86", true, "386"),
+            ("x86_64", true, "amd64"),
+        ] {
+            assert_eq!(go_architecture(rust, is_little_endian), go);
+        }
     }
 
     #[test]
@@ -147,5 +189,6 @@ mod tests {
         assert!(hexadecimal_digits(b"0123456789abcdef0123456789abcdef\n", 32).is_ok());
         assert!(hexadecimal_digits(b"uninitialized\n", 32).is_err());
         assert!(hexadecimal_digits(b"", 32).is_err());
+        assert!(hexadecimal_digits(&[0xFF; 32], 32).is_err());
     }
 }

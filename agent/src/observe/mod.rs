@@ -8,6 +8,7 @@
 
 mod text;
 pub mod address;
+mod mailbox;
 mod sys;
 pub mod root;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod emmc;
 pub mod disk;
 mod ask;
 mod mount;
+pub mod route;
 pub mod fstab;
 pub mod network;
 pub mod pressure;
@@ -28,6 +30,10 @@ pub mod thermal;
 pub mod frequency;
 pub mod power;
 pub mod clock;
+mod cri;
+pub mod runtime;
+#[cfg(test)]
+mod runtime_tests;
 
 use std::sync::Arc;
 
@@ -85,6 +91,8 @@ pub struct Errno(pub i32);
 pub struct Config {
     /// Mount points watched although no block device is behind them, for example `/data` on NFS.
     pub filesystems: Vec<String>,
+    /// Where the container runtime listens; without it the usual sockets are tried.
+    pub container_runtime_endpoint: Option<runtime::Endpoint>,
 }
 
 /// Whether each core and counter is wanted, or only what a heartbeat carries.
@@ -135,6 +143,8 @@ pub struct Observation {
     pub power: power::Power,
     /// How far the wall clock can be trusted.
     pub clock: clock::Clock,
+    /// `containerd://1.7.2`, or empty where there is no container runtime.
+    pub container_runtime: Arc<str>,
 }
 
 /// What a boot does not change, or so rarely that five minutes are soon enough.
@@ -173,6 +183,8 @@ pub struct Links {
     pub default_route_v4: Reading<Box<str>>,
     /// Interface of the best IPv6 default route.
     pub default_route_v6: Reading<Box<str>>,
+    /// Interfaces on which kubelet looks for an address.
+    pub routes: route::Routes,
     /// Interfaces of every default route of either family, best first; absent where the kernel
     /// shows no table.
     pub default_routes: Reading<Vec<Box<str>>>,
@@ -204,6 +216,7 @@ pub struct Observer {
     fixed: Option<Kept<Fixed>>,
     layout: Layout,
     links: Option<Kept<Links>>,
+    runtime: runtime::Runtime,
     storage: Option<Kept<Storage>>,
     mounts: mount::Mounts,
 }
@@ -234,9 +247,16 @@ impl Observer {
             fixed: None,
             layout: Layout::unknown(),
             links: None,
+            runtime: runtime::Runtime::default(),
             storage: None,
             mounts: mount::Mounts::default(),
         }
+    }
+
+    /// Shows the container runtime that somebody else asks.
+    #[must_use]
+    pub fn with_runtime(self, runtime: runtime::Runtime) -> Self {
+        Self { runtime, ..self }
     }
 
     /// Reads the board; a broken reading is a failed one in the result.
@@ -276,6 +296,7 @@ impl Observer {
             frequency: frequency::read(root, &layout.policies),
             power: power::read(root, &layout.power),
             clock: clock::read(root),
+            container_runtime: self.runtime.latest(),
         };
         root.set_pace(Pace::Rare);
         observation
@@ -285,6 +306,7 @@ impl Observer {
     pub fn refresh(&mut self) {
         self.fixed = None;
         self.links = None;
+        self.runtime.refresh();
         self.storage = None;
     }
 

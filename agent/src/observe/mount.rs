@@ -361,6 +361,7 @@ mod tests {
     fn a_filesystem_that_is_asked_for_is_chosen_whatever_it_is() {
         let config = Config {
             filesystems: vec!["/mnt/nas".into()],
+            ..Config::default()
         };
         assert_eq!(
             mount_points(PI, &config),
@@ -378,6 +379,7 @@ mod tests {
             34 22 0:41 / /mnt/far rw - fuse.sshfs far:/ rw\n";
         let config = Config {
             filesystems: ["/", "/mnt/auto", "/mnt/nas"].map(str::to_owned).to_vec(),
+            ..Config::default()
         };
         let found = parse_mounts(text.as_bytes(), &config).unwrap();
         let hanging = |filesystem: &Filesystem| may_hang(filesystem, &config);

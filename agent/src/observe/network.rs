@@ -5,6 +5,7 @@
 //! `address`.
 
 use super::root::Root;
+use super::route;
 use super::text::{Flaw, fields, hexadecimal, lines, number, number_u32, printable};
 use super::{Errno, Links, ReadError, Reading};
 
@@ -62,6 +63,7 @@ pub(super) fn read_links(root: &mut Root) -> Links {
         default_route_v4: best(&routes_v4),
         default_route_v6: best(&routes_v6),
         default_routes: both(routes_v4, routes_v6),
+        routes: route::read(root),
     }
 }
 

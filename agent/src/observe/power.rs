@@ -1,10 +1,10 @@
-//! Reads the firmware's throttle bits from the path that the profile names, or wherever their
-//! driver shows them, and `in0_lcrit_alarm` of the hwmon chip that the profile names
+//! Asks the firmware for its throttle bits by `/dev/vcio_gencmd` or `/dev/vcio` where this program
+//! may; else reads them from the path that the profile names, or wherever their driver shows them;
+//! and `in0_lcrit_alarm` of the hwmon chip that the profile names
 //! (Documentation/hwmon/raspberrypi-hwmon.rst).
 //!
-//! The driver asks the firmware every two seconds and clears the bits of the past with it: what
-//! has been since boot is known only by adding up. A board that cannot tell is absent here, not
-//! healthy.
+//! That driver asks every two seconds and clears its bits of the past with it: by it, what has
+//! been since boot is known only by adding up. A board that cannot tell is absent, not healthy.
 
 use super::Reading;
 use super::root::Root;
@@ -56,12 +56,18 @@ impl Throttled {
 /// Where this board's supply is read; found once, since hwmon numbers change at a boot only.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Paths {
+    mailbox: Option<&'static str>,
     throttled: Option<String>,
     alarm: Option<String>,
 }
 
+/// The second passes everything on, and therefore few may open it.
+const MAILBOXES: [&str; 2] = ["dev/vcio_gencmd", "dev/vcio"];
+
 /// Finds the files that the profile names.
 pub(super) fn find(root: &mut Root, profile: &nodling_boards::Power) -> Paths {
+    let can_ask = |device: &&str| matches!(root.ask_throttled(device), Ok(Some(_)));
+    let mailbox = MAILBOXES.into_iter().find(can_ask);
     let throttled = profile
         .throttled_paths
         .as_ref()
@@ -72,6 +78,7 @@ pub(super) fn find(root: &mut Root, profile: &nodling_boards::Power) -> Paths {
         .as_ref()
         .and_then(|chip| find_chip(root, &chip.value));
     Paths {
+        mailbox,
         throttled,
         alarm: alarm.map(|chip| format!("{chip}/in0_lcrit_alarm")),
     }
@@ -102,9 +109,10 @@ fn find_chip(root: &mut Root, name: &str) -> Option<String> {
 
 /// Reads the supply.
 pub(super) fn read(root: &mut Root, paths: &Paths) -> Power {
-    let throttled = match &paths.throttled {
-        Some(path) => root.parse(path, parse_throttled),
-        None => Ok(None),
+    let throttled = match (paths.mailbox, &paths.throttled) {
+        (Some(device), _) => root.ask_throttled(device).map(|bits| bits.map(Throttled)),
+        (None, Some(path)) => root.parse(path, parse_throttled),
+        (None, None) => Ok(None),
     };
     let is_under_voltage_alarm = match &paths.alarm {
         Some(path) => root.parse(path, parse_alarm),
@@ -157,5 +165,26 @@ mod tests {
         ] {
             assert!(parse_throttled(text.as_bytes()).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "arranges what is then read")]
+    fn a_firmware_that_cannot_be_asked_leaves_the_kernels_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = directory.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        // No device: it answers ENOTTY.
+        write("dev/vcio", "");
+        let shown = "sys/bus/platform/drivers/raspberrypi-firmware/soc@107c000000:firmware";
+        write(&format!("{shown}/get_throttled"), "10000\n");
+        let mut root = Root::open(directory.path()).unwrap();
+        assert!(root.ask_throttled("dev/vcio").is_err());
+        let paths = find(&mut root, &nodling_boards::Power::default());
+        let power = read(&mut root, &paths);
+        assert_eq!(power.throttled, Ok(Some(Throttled(0x10000))));
+        assert_eq!(power.is_under_voltage_alarm, Ok(None));
     }
 }

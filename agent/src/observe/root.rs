@@ -17,7 +17,8 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FsWord, Mode, OFlags, ResolveFlags, StatVfs};
 use rustix::io::Errno as Os;
 
-use super::sys::{Recorded, Statvfs, Syscalls, errno, present};
+use super::mailbox;
+use super::sys::{Recorded, Statvfs, Syscalls, ask_firmware, errno, present};
 use super::text::Flaw;
 use super::{Errno, ReadError, Reading};
 
@@ -226,6 +227,29 @@ impl Root {
     pub(super) fn statvfs(&self, mount_point: &str) -> Reading<Statvfs> {
         self.syscalls
             .statvfs(mount_point, || self.directory.statvfs(mount_point))
+    }
+
+    /// Asks the Raspberry Pi's firmware for its throttle bits; a fixture has none to ask.
+    pub(super) fn ask_throttled(&self, device: &str) -> Reading<u32> {
+        let Syscalls::Live = self.syscalls else {
+            return Ok(None);
+        };
+        let mut message = mailbox::question();
+        let asked = self
+            .open_at(device, OFlags::RDONLY | OFlags::NONBLOCK)
+            .and_then(|device| ask_firmware(&device, &mut message));
+        present(asked, device)?
+            .map(|()| mailbox::answer(&message))
+            .transpose()
+            .map_err(|flaw| flaw.at(device))
+    }
+
+    /// Finds a socket, for whoever connects to it; a fixture has none.
+    pub(super) fn open_socket(&self, path: &str) -> Result<OwnedFd, Os> {
+        match self.syscalls {
+            Syscalls::Live => self.open_at(path, OFlags::PATH),
+            Syscalls::Recorded(_) => Err(Os::NOENT),
+        }
     }
 
     /// Whether a file that is open, and tells when it changes, has not changed since this was

@@ -1,18 +1,23 @@
 //! The system calls: made, or answered by a fixture's `syscalls.toml`.
 //!
-//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2). Its mode 0
-//! changes nothing and needs no privilege.
+//! The one file with `unsafe`: rustix, which makes all the others, has no adjtimex(2), and no
+//! ioctl(2) of a board's own. The first changes nothing in its mode 0 and needs no privilege; the
+//! second asks the firmware a question.
 
-#![expect(unsafe_code, reason = "adjtimex(2) has no safe wrapper")]
+#![expect(unsafe_code, reason = "adjtimex(2) and ioctl(2) have no safe wrapper")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::StatVfs;
 use rustix::io::Errno as Os;
+use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 use serde::Deserialize;
 
 use super::address::{self, Address};
+use super::host;
+use super::mailbox::Message;
 use super::{Errno, ReadError, Reading};
 
 /// Who answers a system call.
@@ -141,13 +146,7 @@ impl Syscalls {
     /// What this program was built for, as Go writes it.
     pub(super) fn architecture(&self) -> &str {
         let Self::Recorded(recorded) = self else {
-            return match std::env::consts::ARCH {
-                "aarch64" => "arm64",
-                "x86_64" => "amd64",
-                "x86" => "386",
-                // arm, riscv64 and s390x are the same in both.
-                other => other,
-            };
+            return host::go_architecture(std::env::consts::ARCH, cfg!(target_endian = "little"));
         };
         &recorded.architecture
     }
@@ -265,6 +264,15 @@ fn live_adjtimex() -> Result<Adjtimex, Os> {
 /// `c_long` is 32 bits on some boards.
 fn widened(value: impl Into<i64>) -> i64 {
     value.into()
+}
+
+/// Has the firmware answer a message.
+pub(super) fn ask_firmware(device: &OwnedFd, message: &mut Message) -> Result<(), Os> {
+    /// `_IOWR(100, 0, char *)`: the pointer's size, not the message's.
+    const PROPERTY: Opcode = opcode::read_write::<*mut libc::c_char>(100, 0);
+    // SAFETY: the driver reads the message's size from its first word, which is the array's, and
+    // writes no more; any words are a value of the array.
+    unsafe { ioctl(device, Updater::<PROPERTY, Message>::new(message)) }
 }
 
 /// Turns "there is no such thing" into absence.

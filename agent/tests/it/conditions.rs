@@ -22,7 +22,7 @@ use nodling_protocol::units::Throttle;
 use nodling_protocol::{Status, Statuses};
 use proptest::prelude::*;
 
-use crate::support::{self, fixture, observe};
+use crate::support::{self, NO_WISHES, fixture, observe};
 
 const TRUE: Option<Status> = Some(Status::True);
 const FALSE: Option<Status> = Some(Status::False);
@@ -765,7 +765,7 @@ fn a_reading_behind_a_condition_that_failed_is_shown_with_its_reason() {
     let assessment = assess(&mut State::default(), &observation);
     // Its spare blocks tell still.
     assert_eq!(assessment.conditions.of(StorageWorn), TRUE);
-    let described = describe(&observation, &assessment);
+    let described = describe(&observation, &assessment, &NO_WISHES);
     let readings = described["readings"].as_array().unwrap();
     let shown = readings
         .iter()

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nodling_agent::assess::node_ip::NodeIp;
 use nodling_agent::config::{Config, ConfigError, Environment, Overrides};
 use nodling_agent::publish::broker::Secret;
 use tracing::level_filters::LevelFilter;
@@ -21,6 +22,12 @@ const KEYS: [(&str, &[&str]); 11] = [
         "",
         &[
             "node_name",
+            "hostname_override",
+            "node_ip",
+            "node_labels",
+            "register_with_taints",
+            "register_node",
+            "container_runtime_endpoint",
             "fleet",
             "broker",
             "state_dir",
@@ -92,6 +99,11 @@ fn the_example_shows_every_key_and_uncommented_it_is_valid() {
     let parsed = Config::parse("agent.example.toml", &uncommented).unwrap();
     assert_eq!(parsed.node_name.as_deref(), Some("attic"));
     assert!(parsed.broker.is_some() && parsed.tls.key_file.is_some());
+    let registration = parsed.registration;
+    assert_eq!(
+        (registration.node_labels.len(), registration.taints.len()),
+        (2, 1)
+    );
     let rules = parsed.assess.rules.iter().map(|rule| &*rule.words);
     assert_eq!(
         rules.collect::<Vec<_>>(),
@@ -110,6 +122,7 @@ fn every_key_has_a_place_in_the_configuration() {
         broker,
         state_dir,
         interval,
+        registration,
         tls,
         observe,
         assess,
@@ -120,21 +133,36 @@ fn every_key_has_a_place_in_the_configuration() {
         (fleet.as_str(), interval),
         ("home", Duration::from_secs(10))
     );
+    let nodling_agent::registration::Registration {
+        register_node,
+        node_labels,
+        taints,
+    } = registration;
+    assert!(register_node && node_labels.is_empty() && taints.is_empty());
     let nodling_agent::publish::Config {
         ca_file,
         cert_file,
         key_file,
     } = tls;
     assert_eq!((ca_file, cert_file, key_file), (None, None, None));
-    let nodling_agent::observe::Config { filesystems } = observe;
-    assert!(filesystems.is_empty());
+    let nodling_agent::observe::Config {
+        filesystems,
+        container_runtime_endpoint,
+    } = observe;
+    assert!(filesystems.is_empty() && container_runtime_endpoint.is_none());
     let nodling_agent::assess::Config {
         thresholds,
         reserved,
         pods,
         rules,
         conditions,
+        addresses,
     } = assess;
+    let nodling_agent::assess::addresses::Config {
+        node_ip,
+        hostname_override,
+    } = addresses;
+    assert_eq!((node_ip, hostname_override), (NodeIp::default(), None));
     assert!(conditions.reports_out_of_disk && conditions.reports_network_unavailable);
     assert_eq!((pods.max, pods.per_core), (0, 0));
     assert!(rules.is_empty());
@@ -230,6 +258,170 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
     ] {
         assert_eq!(error(text), expected);
     }
+}
+
+#[test]
+fn what_kubelet_refuses_of_a_node_is_refused() {
+    for (text, expected) in [
+        (
+            "hostname_override = \" \"",
+            "agent.toml:1: hostname_override: got \" \" (empty hostname is invalid), expected a \
+             host name of at most 63 letters, digits, '-' and '.', such as \"attic\"",
+        ),
+        (
+            "hostname_override = \"my_pi\"",
+            "agent.toml:1: hostname_override: got \"my_pi\", expected a host name of at most 63 \
+             letters, digits, '-' and '.', such as \"attic\"",
+        ),
+        (
+            "node_ip = \"127.0.0.1\"",
+            "agent.toml:1: node_ip: got \"127.0.0.1\" (nodeIP can't be loopback address), \
+             expected an address of this host such as \"192.168.1.7\", one of each family such \
+             as \"192.168.1.7,fd00::7\", or \"0.0.0.0\" or \"::\" for whichever is found",
+        ),
+        (
+            "register_node = \"no\"",
+            "agent.toml:1: register_node: got \"no\", expected true or false",
+        ),
+        (
+            "[node_labels]\nfloor = 3",
+            "agent.toml:2: node_labels.floor: got 3, expected a string",
+        ),
+        (
+            "node_labels = [\"floor=3\"]",
+            "agent.toml:1: node_labels: got a list, expected a table: [node_labels]",
+        ),
+        (
+            "[node_labels]\n\nfloor = \"third floor\"",
+            "agent.toml:3: node_labels.floor: got \"third floor\", expected at most 63 letters, \
+             digits, '-', '_' and '.', a letter or digit first and last",
+        ),
+        (
+            "[node_labels]\n\"the floor\" = \"3\"",
+            "agent.toml:2: node_labels.the floor: got \"the floor\", expected a key of at most \
+             63 letters, digits, '-', '_' and '.', perhaps behind a domain, such as \
+             \"example.com/floor\"",
+        ),
+        (
+            "[node_labels]\n\"node-role.kubernetes.io/worker\" = \"\"",
+            "agent.toml:2: node_labels.node-role.kubernetes.io/worker: got \"\", expected no \
+             unknown 'kubernetes.io' or 'k8s.io' label: what a kubelet may set there begins with \
+             kubelet.kubernetes.io/ or node.kubernetes.io/, or is hostname, os, arch, \
+             instance-type, or topology.kubernetes.io/zone or region",
+        ),
+        (
+            "container_runtime_endpoint = \"tcp://localhost:1\"",
+            "agent.toml:1: container_runtime_endpoint: got \"tcp://localhost:1\", expected a \
+             socket such as \"unix:///run/containerd/containerd.sock\"",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn taints_are_whole_and_stand_once() {
+    for (text, expected) in [
+        (
+            "[[register_with_taints]]\nkey = \"a b\"\neffect = \"NoSchedule\"",
+            "agent.toml:2: register_with_taints.key: got \"a b\", expected a taint's key such as \
+             \"example.com/slow\"",
+        ),
+        (
+            "[[register_with_taints]]\nkey = \"a\"\nvalue = \"-\"\neffect = \"NoSchedule\"",
+            "agent.toml:3: register_with_taints.value: got \"-\", expected at most 63 letters, \
+             digits, '-', '_' and '.'",
+        ),
+        (
+            "[[register_with_taints]]\nkey = \"a\"\neffect = \"Never\"",
+            "agent.toml:3: register_with_taints.effect: got \"Never\", expected one of \
+             \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ),
+        (
+            "[[register_with_taints]]\nkey = \"a\"",
+            "agent.toml:1: register_with_taints.effect: got nothing, expected one of \
+             \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ),
+        (
+            "register_with_taints = [\n  { key = \"a\", effect = \"NoExecute\" },\n  { key = \
+             \"a\", value = \"b\", effect = \"NoExecute\" },\n]",
+            "agent.toml:3: register_with_taints: got a:NoExecute again, expected taints that are \
+             unique by key and effect",
+        ),
+        (
+            "[[register_with_taints]]\nkey = \"a\"\neffect = \"NoExecute\"\ntimeAdded = 1",
+            "agent.toml:4: register_with_taints.timeAdded: unknown key; known here: key, value, \
+             effect",
+        ),
+    ] {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn labels_and_taints_must_fit_a_frame() {
+    use std::fmt::Write as _;
+    let table = |count: usize, value: &str| {
+        (0..count).fold("[node_labels]\n".to_owned(), |mut text, at| {
+            writeln!(
+                text,
+                "\"{}.example.com/{at}\" = \"{value}\"",
+                "d".repeat(60)
+            )
+            .unwrap();
+            text
+        })
+    };
+    assert!(Config::parse("agent.toml", &table(32, "")).is_ok());
+    assert_eq!(
+        error(&table(33, "")),
+        "agent.toml:1: node_labels: got 33 labels, expected at most 32"
+    );
+    assert_eq!(
+        error(&table(32, &"v".repeat(63))),
+        "agent.toml:1: node_labels: got labels of 4406 bytes, expected at most 3072 bytes together"
+    );
+    let taints = |count: usize| {
+        (0..count).fold(String::new(), |mut text, at| {
+            writeln!(
+                text,
+                "[[register_with_taints]]\nkey = \"t{at}\"\neffect = \"NoExecute\""
+            )
+            .unwrap();
+            text
+        })
+    };
+    assert_eq!(
+        Config::parse("agent.toml", &taints(8))
+            .unwrap()
+            .registration
+            .taints
+            .len(),
+        8
+    );
+    assert_eq!(
+        error(&taints(9)),
+        "agent.toml:25: register_with_taints: got 9 taints, expected at most 8"
+    );
+}
+
+#[test]
+fn what_is_resolved_says_the_same_when_it_is_read_again() {
+    let text = "hostname_override = \"Cellar\"\nnode_ip = \"192.168.1.7,fd00::7\"\n\
+        register_node = false\n\
+        container_runtime_endpoint = \"/run/crio/crio.sock\"\n\
+        register_with_taints = [{ key = \"a\", effect = \"NoExecute\" }]\n\
+        [node_labels]\n\"example.com/floor\" = \"3\"\nempty = \"\"\n";
+    let config = Config::parse("agent.toml", text).unwrap();
+    let shown = config.resolved("cellar", Path::new("/s")).to_string();
+    let again = Config::parse("check", &shown).unwrap();
+    assert_eq!(again.registration, config.registration);
+    assert_eq!(again.assess, config.assess);
+    assert_eq!(again.observe, config.observe);
+    assert!(shown.contains("hostname_override = \"cellar\""), "{shown}");
+    let plain = Config::default().resolved("a", Path::new("/s")).to_string();
+    let again = Config::parse("check", &plain).unwrap();
+    assert_eq!(again.registration, Config::default().registration);
 }
 
 #[test]
@@ -333,10 +525,21 @@ fn tls_is_whole_or_refused() {
     assert_eq!(err.to_string(), "tls.ca_file: reading /nonexistent.pem");
 }
 
+fn named(text: &str, hostname: &str) -> String {
+    let config = Config::parse("agent.toml", text).unwrap();
+    config.node_name(hostname).unwrap()
+}
+
 #[test]
 fn the_nodes_name_is_the_hosts_if_that_is_one() {
     let config = Config::default();
     assert_eq!(config.node_name("attic.lan").unwrap(), "attic.lan");
+    assert_eq!(
+        named("hostname_override = \" Cellar.LAN \"", "attic"),
+        "cellar.lan"
+    );
+    let both = "hostname_override = \"cellar\"\nnode_name = \"other\"";
+    assert_eq!(named(both, "attic"), "other");
     let err = config.node_name("my_pi").unwrap_err().to_string();
     assert!(
         err.contains("\"my_pi\"") && err.contains("set node_name"),

@@ -13,6 +13,7 @@ mod rules;
 mod conditions;
 mod run;
 mod config;
+mod node;
 mod pressure;
 mod kubelet;
 mod replay;

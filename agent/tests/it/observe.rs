@@ -96,6 +96,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         frequency,
         power,
         clock,
+        container_runtime,
     } = observation;
     vec![
         ("uptime", format!("{uptime_ms:?}")),
@@ -110,8 +111,14 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("page size", format!("{:?}", fixed.page_size_bytes)),
         ("links", format!("{:?}", links.links)),
         ("addresses", format!("{:?}", links.addresses)),
-        ("route v4", format!("{:?}", links.default_route_v4)),
-        ("route v6", format!("{:?}", links.default_route_v6)),
+        (
+            "route v4",
+            format!("{:?}{:?}", links.default_route_v4, links.routes.v4),
+        ),
+        (
+            "route v6",
+            format!("{:?}{:?}", links.default_route_v6, links.routes.v6),
+        ),
         ("ext4", format!("{:?}", storage.ext4)),
         ("emmc", format!("{:?}", storage.emmc)),
         ("cpu", format!("{cpu:?}")),
@@ -134,12 +141,13 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
             format!("{:?}", power.is_under_voltage_alarm),
         ),
         ("clock", format!("{clock:?}")),
+        ("container runtime", container_runtime.to_string()),
     ]
 }
 
 /// The one subject that a file belongs to; `None` for files that only people read.
 fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
-    const SUBJECTS: [(&str, &str); 32] = [
+    const SUBJECTS: &[(&str, &str)] = &[
         ("etc/fstab", "fstab"),
         ("proc/cmdline", "psi argument"),
         ("proc/device-tree/", "board"),

@@ -10,10 +10,11 @@ use nodling_agent::observe::Observation;
 use nodling_protocol::facts::Label;
 use nodling_protocol::{Facts, Frame, Heartbeat, Instance, Status, WillHash};
 
-use crate::support::{Breakage, fixture, observe};
+use crate::support::{Breakage, NO_WISHES, fixture, observe};
 
 const IDLE: &str = "raspberry-pi-4b/idle";
-const IDENTITY: Identity<'_> = Identity {
+static IDENTITY: Identity<'_> = Identity {
+    registration: &NO_WISHES,
     node: "attic",
     will_hash: WillHash([7; WillHash::LEN]),
     interval_ms: 10_000,
@@ -249,7 +250,7 @@ fn rules_are_named_by_facts_and_judged_by_beats_in_the_order_of_the_file() {
     let judged: Vec<_> = (0..4).map(|index| beat.custom.get(index)).collect();
     assert_eq!(judged, [TRUE, None, FALSE, None]);
 
-    let printed = describe(&observation, &assessment);
+    let printed = describe(&observation, &assessment, &NO_WISHES);
     let conditions = printed["status"]["conditions"].as_array().unwrap();
     let shown: Vec<_> = conditions[conditions.len() - 3..]
         .iter()

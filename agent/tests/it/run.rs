@@ -13,6 +13,7 @@ use nodling_agent::observe::{Config, Observer};
 use nodling_agent::parts::{Parts, Ports, Signal};
 use nodling_agent::publish::trouble::Trouble;
 use nodling_agent::publish::{Notice, Outbox, Sent};
+use nodling_agent::registration::Registration;
 use nodling_agent::run::Agent;
 use nodling_protocol::frame::{Message, Position, encode_announce, encode_clear};
 use nodling_protocol::{
@@ -86,6 +87,7 @@ impl Double {
             state,
             encoder: Encoder::new(INSTANCE, FIRST_SESSION),
             node: "attic".into(),
+            registration: Registration::new(),
             broker: "broker:1883".into(),
             interval,
             random: || 4_000,

@@ -9,9 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use nodling_agent::observe::root::Root;
+use nodling_agent::observe::root::{Root, RootError};
 use nodling_agent::observe::{Config, Detail, Observation, Observer};
+use nodling_agent::registration::Registration;
 use tempfile::TempDir;
+
+/// Nothing is asked of the Node.
+pub(crate) static NO_WISHES: Registration = Registration::new();
 
 /// One `boards/<board>/fixtures/<scenario>`.
 #[derive(Clone, Debug)]
@@ -106,8 +110,12 @@ pub(crate) fn fixture(name: &str) -> Fixture {
 
 /// What a fixture, or a copy of one, shows.
 pub(crate) fn observe(root: &Path) -> Observation {
-    let root = Root::open(root).unwrap();
-    Observer::new(root, Config::default()).observe(Detail::Kept)
+    observer(root).unwrap().observe(Detail::Kept)
+}
+
+/// What reads a fixture, or a copy of one, again and again.
+pub(crate) fn observer(root: &Path) -> Result<Observer, RootError> {
+    Ok(Observer::new(Root::open(root)?, Config::default()))
 }
 
 /// Ways in which a kernel file can be wrong.

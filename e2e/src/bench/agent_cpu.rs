@@ -20,6 +20,7 @@ use nodling_agent::assess::{State, assess};
 use nodling_agent::encode::{Encoder, Identity, facts};
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{self, Detail, Observer};
+use nodling_agent::registration::Registration;
 use nodling_protocol::{Instance, WillHash};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
@@ -75,7 +76,9 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
 fn without_a_pause(ticks: &[Vec<Ask>]) -> Result<(f64, f64)> {
     let mut state = State::default();
     let mut encoder = Encoder::new(Instance(1), 0);
+    let registration = Registration::new();
     let identity = Identity {
+        registration: &registration,
         node: "bench",
         will_hash: WillHash([0; WillHash::LEN]),
         interval_ms: 1000,

@@ -14,14 +14,14 @@ use super::home::{Home, INTERVAL};
 use super::{Bound, Row, runner};
 
 const NODES: usize = 50;
-const MEASURED: Duration = Duration::from_secs(30 * 60);
-const DAY: Duration = Duration::from_secs(86_400);
+const MEASURED: Duration = Duration::from_mins(30);
+const DAY: Duration = Duration::from_hours(24);
 /// The gateway's `monitor_period`.
 const STEP: Duration = Duration::from_secs(1);
 /// The gateway's `flush_interval`.
-const FLUSH_EVERY: Duration = Duration::from_secs(300);
+const FLUSH_EVERY: Duration = Duration::from_mins(5);
 /// How often the gateway's loop collects garbage.
-const COLLECT_EVERY: Duration = Duration::from_secs(60);
+const COLLECT_EVERY: Duration = Duration::from_mins(1);
 
 /// Measures.
 #[tokio::main(flavor = "current_thread")]

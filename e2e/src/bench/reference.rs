@@ -56,7 +56,8 @@ fn assessment(sensors: usize) -> Assessment {
         sensors: (0..sensors).map(sensor).collect(),
         capacity: Vec::new(),
         allocatable: Vec::new(),
-        addresses: Vec::new(),
+        addresses: [].into(),
+        address_error: None,
     }
 }
 

@@ -19,14 +19,14 @@ use super::{Bound, Row, board};
 use crate::lab::Lab;
 
 /// Two of the agent's keep-alive periods, twelve beats.
-const MEASURED: Duration = Duration::from_secs(120);
+const MEASURED: Duration = Duration::from_mins(2);
 /// Between a beat and the beginning of the measurement: an acknowledgement's acknowledgement
 /// may be delayed.
 const APART: Duration = Duration::from_secs(3);
 /// A connection that says nothing for so long has said what it has to say at its start.
 const QUIET: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const UDP_HEADERS: u64 = 28;
 
 /// Loopback's counters.

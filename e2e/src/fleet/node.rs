@@ -137,6 +137,7 @@ impl SimulatedNode {
             }),
             sensors: Bounded::new(),
             conditions: Bounded::new(),
+            register_node: true,
         };
         Ok(self.encoder.facts(facts).to_vec())
     }
@@ -215,7 +216,8 @@ fn first_assessment(random: &mut u64) -> Assessment {
         sensors: Vec::new(),
         capacity: Vec::new(),
         allocatable: Vec::new(),
-        addresses: Vec::new(),
+        addresses: [].into(),
+        address_error: None,
     }
 }
 

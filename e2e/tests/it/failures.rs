@@ -90,7 +90,7 @@ async fn a_deaf_api_server_is_named_and_caught_up_with() -> Result<()> {
         proxy.set(mood);
         let ask = || async { away.ready().await };
         let says_api = |(status, text): &(u16, String)| *status == 503 && text.contains("api");
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         wait::until("/readyz names the API", limit, ask, says_api).await?;
         proxy.set(Mood::Open);
         let ask = || async { away.ready().await };

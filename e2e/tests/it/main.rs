@@ -5,6 +5,7 @@ mod silence;
 mod restarts;
 mod writers;
 mod names;
+mod node;
 mod broker;
 mod input;
 mod failures;

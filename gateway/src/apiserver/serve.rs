@@ -25,7 +25,7 @@ const CONNECTIONS_MAX: usize = 512;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Also ends idle connections; longer than clients keep theirs (90 s), so that none is closed
 /// while a request is under way.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+const HEADER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Pause after the kernel refuses a connection (no more files), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 

@@ -22,7 +22,7 @@ use super::{
 /// Changes looked at in one go, so that the store's lock is held briefly.
 const CHANGES_PER_PIECE: usize = 256;
 /// How often a quiet watch that allows bookmarks hears the present version.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// The shortest a watch lasts if the client names no time; up to twice as long.
 const TIMEOUT_S_MIN: u64 = 1800;
 

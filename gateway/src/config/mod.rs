@@ -127,10 +127,10 @@ impl Default for Config {
             listen: loopback(16444),
             log: "info".to_owned(),
             grace: Duration::from_secs(40),
-            startup_grace: Duration::from_secs(60),
+            startup_grace: Duration::from_mins(1),
             monitor_period: Duration::from_secs(1),
-            status_report_interval: Duration::from_secs(300),
-            flush_interval: Duration::from_secs(300),
+            status_report_interval: Duration::from_mins(5),
+            flush_interval: Duration::from_mins(5),
             register_node: true,
             fail_fast: false,
             max_nodes: 20_000,
@@ -143,7 +143,7 @@ impl Default for Config {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 const GRACE: &str = "a period from \"1s\" to \"1h\"";
 

@@ -8,13 +8,13 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::BinaryHeap;
 
-use nodling_protocol::{Down, NodeName};
+use nodling_protocol::{Bye, Down, NodeName};
 
 use super::backoff::Jitter;
 use super::kube::{Kube, is_older};
 use super::lifecycle::Evictions;
 use super::plan::Plan;
-use super::{Action, Outcome, Settings, Write};
+use super::{Action, Outcome, Settings, Write, node};
 use crate::clock::{Moment, Now};
 use crate::decode::Report;
 use crate::roster::{Folded, Roster};
@@ -73,6 +73,21 @@ impl Core {
     /// The Node of a name, as last seen.
     pub fn seen_node(&self, name: &str) -> Option<&SeenNode> {
         self.kubes.get(self.roster.index(name)?)?.seen.as_deref()
+    }
+
+    /// Boards that beat, have no Node, and may have none registered.
+    pub fn unregistered(&self, now: Moment) -> impl Iterator<Item = &str> {
+        let kubes = self.kubes.iter().enumerate();
+        let without = kubes.filter(|(_, kube)| self.has_nodes && kube.seen.is_none());
+        without.filter_map(move |(index, _)| {
+            let member = self.roster.get(index)?;
+            let claim = member
+                .claim()
+                .filter(|claim| self.roster.is_alive(claim, now))?;
+            let may_register = node::may_register(&self.settings, &claim.facts()?);
+            let is_leaving = claim.bye == Some(Bye::Leave);
+            (!may_register && !is_leaving).then(|| member.name())
+        })
     }
 
     /// Bytes that the roster and what was seen take, heap included.

@@ -1,7 +1,9 @@
 //! A board as the tests need it: numbers its frames and says what it is told to.
 
 use nodling_protocol::condition::ConditionKind as Kind;
-use nodling_protocol::facts::{Address, AddressKind, Board as Model, Label, Resource, SystemInfo};
+use nodling_protocol::facts::{
+    Address, AddressKind, Board as Model, Label, Resource, SystemInfo, Taint, TaintEffect,
+};
 use nodling_protocol::frame::{Message, Position, encode_clear};
 use nodling_protocol::heartbeat::Readings;
 use nodling_protocol::units::Uptime;
@@ -27,6 +29,9 @@ pub(super) struct Board {
     pub(super) custom: Statuses,
     pub(super) vitals: Vitals,
     pub(super) labels: Vec<(&'static str, &'static str)>,
+    pub(super) taints: Vec<(&'static str, &'static str)>,
+    pub(super) addresses: Vec<(AddressKind, &'static str)>,
+    pub(super) register_node: bool,
     pub(super) customs: Vec<(&'static str, &'static str)>,
 }
 
@@ -53,6 +58,13 @@ impl Board {
             custom: Statuses::default(),
             vitals: Vitals::default(),
             labels: vec![("zone", "attic")],
+            taints: Vec::new(),
+            addresses: vec![
+                (AddressKind::InternalIp, "192.168.1.7"),
+                (AddressKind::InternalIp, "fd00::7"),
+                (AddressKind::Hostname, name),
+            ],
+            register_node: true,
             customs: Vec::new(),
         }
     }
@@ -92,6 +104,8 @@ impl Board {
         };
         let labels = self.labels.clone();
         let customs = self.customs.clone();
+        let taints = self.taints.clone();
+        let addresses = self.addresses.clone();
         let facts = Facts {
             node: self.name,
             instance: self.instance,
@@ -113,19 +127,22 @@ impl Board {
             },
             capacity: list(&[("cpu", 4000), ("memory", 3_884_340 * 1024)]),
             allocatable: list(&[("cpu", 4000), ("memory", 3_781_940 * 1024)]),
-            addresses: [
-                (AddressKind::InternalIp, "192.168.1.7"),
-                (AddressKind::InternalIp, "fd00::7"),
-                (AddressKind::Hostname, self.name),
-            ]
-            .into_iter()
-            .map(|(kind, address)| Address { kind, address })
-            .collect(),
+            addresses: addresses
+                .iter()
+                .map(|&(kind, address)| Address { kind, address })
+                .collect(),
             labels: labels
                 .iter()
                 .map(|&(key, value)| Label { key, value })
                 .collect(),
-            taints: heapless::Vec::new(),
+            taints: taints
+                .iter()
+                .map(|&(key, value)| Taint {
+                    key,
+                    value,
+                    effect: TaintEffect::NoSchedule,
+                })
+                .collect(),
             board: Some(Model {
                 name: "rpi-4b",
                 model: "Raspberry Pi 4 Model B",
@@ -136,6 +153,7 @@ impl Board {
                 .iter()
                 .map(|&(name, rule)| nodling_protocol::facts::CustomCondition { name, rule })
                 .collect(),
+            register_node: self.register_node,
         };
         self.frame(Message::Facts(&facts))
     }

@@ -12,7 +12,7 @@ use crate::seen::{SeenLease, SeenNode};
 /// A Lease that somebody else renews this often in a row has another owner,
 const FOREIGN_RENEWALS: u8 = 2;
 /// until it has been left alone for this long.
-const FOREIGN_FOR: core::time::Duration = core::time::Duration::from_secs(60);
+const FOREIGN_FOR: core::time::Duration = core::time::Duration::from_mins(1);
 
 /// The writes of one object, of which one is under way at most.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,7 +17,13 @@ use super::{Settings, status};
 use crate::roster::Claim;
 use crate::seen::{LABELS_ANNOTATION, OWNER_ANNOTATION, SeenNode};
 
-/// A Node that is not there yet, with its full status.
+/// Whether a Node may be made: both the gateway's owner and the board's must want it.
+pub(super) fn may_register(settings: &Settings, facts: &Facts<'_>) -> bool {
+    settings.register_node && facts.register_node
+}
+
+/// A Node that is not there yet, with its full status. Not annotated as one whose volumes a
+/// controller attaches: nothing is mounted on a board, and without it the controller stays away.
 pub(super) fn create(
     settings: &Settings,
     name: &str,

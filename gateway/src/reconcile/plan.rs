@@ -153,20 +153,24 @@ impl<'c> Plan<'c> {
             return;
         };
         if let Some(facts) = self.member.claim().and_then(Claim::facts) {
-            let refused = wanted::labels(&seen.name, &facts).refused;
-            let told = if refused.is_empty() {
+            let labels = wanted::labels(&seen.name, &facts).refused;
+            let taints = wanted::refused_taints(&facts);
+            let told = if labels.is_empty() && taints.is_empty() {
                 0
             } else {
-                digest(&refused)
+                digest(&(&labels, &taints))
             };
             if told != self.kube.refused {
                 self.kube.refused = told;
-                if told != 0 {
-                    let message =
-                        format!("the board may not set these labels: {}", refused.join(", "));
-                    self.kube
-                        .untold
-                        .push(News::warning("LabelsRefused", message));
+                for (reason, what, keys) in [
+                    ("LabelsRefused", "labels", labels),
+                    ("TaintsRefused", "taints", taints),
+                ] {
+                    if !keys.is_empty() {
+                        let keys = keys.join(", ");
+                        let message = format!("the board may not set these {what}: {keys}");
+                        self.kube.untold.push(News::warning(reason, message));
+                    }
                 }
             }
         }
@@ -190,13 +194,13 @@ impl<'c> Plan<'c> {
     }
 
     fn create(&mut self, claim: &Claim) -> Option<Action> {
-        if !self.settings.register_node || claim.bye == Some(Bye::Leave) {
+        let facts = claim.facts()?;
+        if !node::may_register(self.settings, &facts) || claim.bye == Some(Bye::Leave) {
             return None;
         }
         let name = self.member.name();
         let body = node::create(self.settings, name, claim, self.wall)?;
         let nothing = SeenNode::default();
-        let facts = claim.facts()?;
         let conditions = status::conditions(self.settings, claim, &facts, false);
         let (_, mut news) = status::compare(name, &nothing, &conditions);
         if self.kube.is_gone {

@@ -46,7 +46,7 @@ impl Settings {
 
     /// A board without a Node is forgotten when it was silent for this long.
     pub(super) fn forget_after(&self) -> Duration {
-        Duration::from_secs(3600).max(self.grace)
+        Duration::from_hours(1).max(self.grace)
     }
 }
 
@@ -57,8 +57,8 @@ impl Default for Settings {
             register_node: true,
             lifecycle: Lifecycle::Embedded,
             grace: Duration::from_secs(40),
-            startup_grace: Duration::from_secs(60),
-            status_interval: Duration::from_secs(300),
+            startup_grace: Duration::from_mins(1),
+            status_interval: Duration::from_mins(5),
             fail_fast: false,
             withheld: Box::default(),
             nodes_max: 10_000,

@@ -21,8 +21,8 @@ use super::events::{News, Severity};
 use super::wanted;
 use crate::roster::Claim;
 use crate::seen::{
-    ConditionType, Extended, Pairs, Phase, SeenCondition, SeenNode, boot_id_digest, digest,
-    facts_digest, words_digest,
+    ConditionType, Extended, Pairs, Phase, SeenCondition, SeenNode, addresses_digest,
+    boot_id_digest, digest, facts_digest, words_digest,
 };
 
 const SILENT_REASON: &str = "NodeSilent";
@@ -236,7 +236,11 @@ pub(super) fn patch(
         let phase = phase(claim);
         let dropped: Vec<&str> = claim.dropped.resources.iter().map(|name| &**name).collect();
         is_changed |= differs(seen, &status, phase, &dropped);
-        key = digest(&(key, facts_digest(&status), phase.as_str()));
+        key = digest(&(
+            key,
+            (facts_digest(&status), addresses_digest(&status)),
+            phase.as_str(),
+        ));
         let boot_id = status.node_info.as_ref().map_or("", |info| &info.boot_id);
         if seen.boot_id != 0 && seen.boot_id != boot_id_digest(boot_id) {
             let name = &seen.name;
@@ -331,6 +335,7 @@ fn is_told(condition: &Condition, was_there: bool) -> bool {
 
 fn differs(seen: &SeenNode, status: &NodeStatus, phase: Phase, dropped: &[&str]) -> bool {
     seen.facts != facts_digest(status)
+        || has_addresses(status) && seen.addresses != addresses_digest(status)
         || seen.phase != phase
         || extended(seen, status).next().is_some()
         || !has_all(&seen.capacity, status.capacity.as_ref())
@@ -338,6 +343,14 @@ fn differs(seen: &SeenNode, status: &NodeStatus, phase: Phase, dropped: &[&str])
         || dropped
             .iter()
             .any(|name| seen.capacity.has_key(name) || seen.allocatable.has_key(name))
+}
+
+/// A board that finds no address of its own leaves those that are listed, as a kubelet does.
+fn has_addresses(status: &NodeStatus) -> bool {
+    status
+        .addresses
+        .as_ref()
+        .is_some_and(|list| !list.is_empty())
 }
 
 /// Extended resources to be put right, but for those that the board itself has.
@@ -412,9 +425,6 @@ fn add_facts(
     phase: Phase,
     (seen, dropped): (&SeenNode, &[&str]),
 ) {
-    let mut addresses: Vec<Value> = status.addresses.iter().flatten().map(to_value).collect();
-    // Two addresses may have one type, which is the merge key.
-    addresses.push(json!({ "$patch": "replace" }));
     let mut capacity = to_value(&status.capacity);
     let mut allocatable = to_value(&status.allocatable);
     for (amounts, seen) in [
@@ -436,7 +446,6 @@ fn add_facts(
         info.entry("swap").or_insert(Value::Null);
     }
     let parts = [
-        ("addresses", Value::Array(addresses)),
         ("allocatable", allocatable),
         ("capacity", capacity),
         ("daemonEndpoints", to_value(&status.daemon_endpoints)),
@@ -445,6 +454,13 @@ fn add_facts(
     ];
     if let Some(body) = body.as_object_mut() {
         body.extend(parts.map(|(key, value)| (key.to_owned(), value)));
+        if has_addresses(status) {
+            let mut addresses: Vec<Value> =
+                status.addresses.iter().flatten().map(to_value).collect();
+            // Two addresses may have one type, which is the merge key.
+            addresses.push(json!({ "$patch": "replace" }));
+            body.insert("addresses".to_owned(), Value::Array(addresses));
+        }
     }
 }
 

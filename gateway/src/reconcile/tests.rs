@@ -752,6 +752,94 @@ fn without_registration_only_nodes_that_are_there_are_patched() {
 }
 
 #[test]
+fn a_board_that_registers_no_node_keeps_up_one_that_is_there() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.register_node = false;
+    world.join(&mut board);
+    world.live(&mut board, secs(60));
+    assert!(world.kubernetes.nodes.is_empty() && world.kubernetes.leases.is_empty());
+    let waiting = |world: &World| -> Vec<String> {
+        let names = world.core.unregistered(world.time().moment);
+        names.map(str::to_owned).collect()
+    };
+    assert_eq!(waiting(&world), ["attic"]);
+    let node = json!({ "metadata": { "name": "attic", "uid": "u", "resourceVersion": "1" } });
+    world.kubernetes.nodes.insert("attic".to_owned(), node);
+    world.see_node("attic");
+    assert_eq!(world.kubernetes.ready("attic"), "True/KubeletReady");
+    world.live(&mut board, secs(10));
+    assert!(world.kubernetes.leases.contains_key("attic"));
+    assert!(waiting(&world).is_empty());
+    // Deleted, it is not made again, and who falls silent does not wait.
+    world.delete("attic");
+    world.live(&mut board, secs(60));
+    assert!(world.kubernetes.nodes.is_empty());
+    assert_eq!(waiting(&world), ["attic"]);
+    world.pass(secs(60));
+    assert!(waiting(&world).is_empty());
+}
+
+#[test]
+fn labels_that_kubelet_lets_its_owner_overwrite_are_overwritten() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.labels = vec![
+        ("kubernetes.io/hostname", "attic.lan"),
+        ("beta.kubernetes.io/os", "raspbian"),
+        ("beta.kubernetes.io/arch", "armv6"),
+        ("kubernetes.io/arch", "armv6"),
+        ("nodling.dev/agent-only", "false"),
+    ];
+    world.join(&mut board);
+    let labels = &world.kubernetes.nodes["attic"]["metadata"]["labels"];
+    assert_eq!(labels["kubernetes.io/hostname"], "attic.lan");
+    assert_eq!(labels["beta.kubernetes.io/os"], "raspbian");
+    assert_eq!(labels["beta.kubernetes.io/arch"], "armv6");
+    assert_eq!(labels["kubernetes.io/arch"], "arm64");
+    assert_eq!(labels["nodling.dev/agent-only"], "true");
+    let told = world.kubernetes.told("LabelsRefused");
+    let refused = "kubernetes.io/arch, nodling.dev/agent-only";
+    assert!(told[0].0.ends_with(refused), "{told:?}");
+}
+
+#[test]
+fn taints_are_set_at_registration_and_never_again() {
+    let (mut world, mut board) = (embedded(), attic());
+    board.taints = vec![("example.com/slow", "yes"), ("no key", ""), ("a", "b c")];
+    world.join(&mut board);
+    let taints = [
+        "nodling.dev/agent-only:NoSchedule",
+        "example.com/slow:NoSchedule",
+    ];
+    assert_eq!(world.kubernetes.taints("attic"), taints);
+    let told = world.kubernetes.told("TaintsRefused");
+    assert!(told[0].0.ends_with("these taints: no key, a"), "{told:?}");
+    board.taints = vec![("example.com/late", "")];
+    board.generation = 1;
+    world.facts(&mut board);
+    world.live(&mut board, secs(20));
+    assert_eq!(world.kubernetes.taints("attic"), taints);
+}
+
+#[test]
+fn a_board_without_an_address_leaves_those_that_are_listed() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let addresses = std::mem::take(&mut board.addresses);
+    board.generation = 1;
+    world.facts(&mut board);
+    world.actions.clear();
+    world.live(&mut board, secs(3600));
+    let listed = |world: &World| world.kubernetes.nodes["attic"]["status"]["addresses"].clone();
+    assert_eq!(listed(&world).as_array().unwrap().len(), 3);
+    let statuses = world.count(|action| matches!(action, Action::PatchStatus { .. }));
+    assert!((1..=24).contains(&statuses), "{statuses}");
+    board.addresses = addresses[1..].to_vec();
+    board.generation = 2;
+    world.facts(&mut board);
+    assert_eq!(listed(&world).as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_kubelets_node_gets_only_our_conditions_and_labels() {
     let (mut world, mut board) = (cluster(), attic());
     let node = json!({

@@ -36,7 +36,15 @@ const ALLOWED_LABELS: [&str; 11] = [
     "failure-domain.beta.kubernetes.io/region",
 ];
 
-/// What the gateway itself says in labels; a board does not change these.
+/// Labels that a kubelet sets by itself and then lets its owner overwrite. It puts `os` and
+/// `arch` right again at once, so these are not among them.
+const OVERWRITABLE_LABELS: [&str; 3] = [
+    "kubernetes.io/hostname",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+];
+
+/// What the gateway makes of Facts in labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Labels {
     /// Ours whatever anybody wrote: the board, and what marks it.
@@ -81,6 +89,13 @@ pub(super) fn labels(node: &str, facts: &Facts<'_>) -> Labels {
         match labels.own.get(label.key) {
             // Said twice is no disagreement: agents name what kubelet names.
             Some(own) if own == label.value => {}
+            Some(_)
+                if OVERWRITABLE_LABELS.contains(&label.key)
+                    && is_allowed(label.key, label.value) =>
+            {
+                let (key, value) = (label.key.to_owned(), label.value.to_owned());
+                labels.own.insert(key, value);
+            }
             None if is_allowed(label.key, label.value) => {
                 let (key, value) = (label.key.to_owned(), label.value.to_owned());
                 labels.asked.insert(key, value);
@@ -105,7 +120,7 @@ pub(super) fn taints(facts: &Facts<'_>) -> Vec<Taint> {
         let is_new = !taints
             .iter()
             .any(|taint| taint.key == asked.key && taint.effect == asked.effect.as_str());
-        if is_new && is_qualified_name(asked.key) && is_label_value(asked.value) {
+        if is_new && is_taint(asked) {
             taints.push(Taint {
                 effect: asked.effect.as_str().to_owned(),
                 key: asked.key.to_owned(),
@@ -115,6 +130,18 @@ pub(super) fn taints(facts: &Facts<'_>) -> Vec<Taint> {
         }
     }
     taints
+}
+
+/// Keys of the taints that Kubernetes would refuse.
+pub(super) fn refused_taints(facts: &Facts<'_>) -> Vec<String> {
+    let refused = facts.taints.iter().filter(|asked| !is_taint(asked));
+    refused
+        .map(|asked| asked.key.chars().take(128).collect())
+        .collect()
+}
+
+fn is_taint(asked: &nodling_protocol::facts::Taint<'_>) -> bool {
+    is_qualified_name(asked.key) && is_label_value(asked.value)
 }
 
 /// The status of a node but for its conditions and phase.

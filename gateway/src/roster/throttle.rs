@@ -32,7 +32,7 @@ impl Throttle {
 
     /// Log lines about one node: one a minute and reason.
     pub fn for_log() -> Self {
-        Self::new(Duration::from_secs(60), 4096)
+        Self::new(Duration::from_mins(1), 4096)
     }
 
     /// Whether it may happen for this key now; if so, it is remembered.

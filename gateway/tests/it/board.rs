@@ -111,6 +111,7 @@ impl Board {
             board: None,
             sensors: [].into_iter().collect(),
             conditions: [].into_iter().collect(),
+            register_node: true,
         };
         self.frame(Message::Facts(&facts))
     }

@@ -188,6 +188,7 @@ const FACTS: &[u8] = &[
     1, 1, b'n', 1, b'm', 1, b's',  // board
     1, 1, b'c', 0, 0xFF,           // sensors: Celsius, 10^-1
     1, 1, b'H', 1, b'r',           // custom conditions
+    1,                             // register the node
 ];
 
 fn vec<T, const N: usize>(items: impl IntoIterator<Item = T>) -> Vec<T, N> {
@@ -255,6 +256,7 @@ fn facts() {
             name: "H",
             rule: "r",
         }]),
+        register_node: true,
     };
     assert_clear(Message::Facts(&facts), FACTS);
     assert_eq!(Facts::decode(clear(FACTS).message), Ok(facts));
