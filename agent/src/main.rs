@@ -223,14 +223,7 @@ async fn live(
         tls,
         Fleet::parse(&config.fleet)?,
         NodeName::parse(&node)?,
-        u16::from_be_bytes(
-            instance
-                .0
-                .to_be_bytes()
-                .first_chunk()
-                .copied()
-                .unwrap_or_default(),
-        ),
+        instance_tail(instance),
     );
     let [number, ..] = random().to_le_bytes();
     let parts = Parts {
@@ -278,6 +271,12 @@ fn identity(state_dir: &Path) -> Instance {
         warn!(%error, "after a restart the gateway will take this for another board");
         Instance(made)
     })
+}
+
+/// What tells two claimants of one name apart at the broker.
+fn instance_tail(instance: Instance) -> u16 {
+    let bytes = instance.0.to_be_bytes();
+    u16::from_be_bytes(bytes.first_chunk().copied().unwrap_or_default())
 }
 
 /// Tells the loop of every signal.
