@@ -281,8 +281,7 @@ async fn live(
     // A handful is never outstanding; both ends run in one thread.
     let (notices_in, notices) = mpsc::channel(8);
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
-    let (tell, signals) = mpsc::channel(2);
-    listen(&tell)?;
+    let signals = listen()?;
     let agent = Agent::start(parts);
     telemetry::ready(&format!("connecting to {}", broker.address()));
     tokio::spawn(asker.run());
@@ -322,7 +321,9 @@ fn instance_tail(instance: Instance) -> u16 {
     u16::from_be_bytes(bytes.first_chunk().copied().unwrap_or_default())
 }
 
-fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
+/// Tells the loop of every signal.
+fn listen() -> anyhow::Result<mpsc::Receiver<Signal>> {
+    let (tell, signals) = mpsc::channel(2);
     for (kind, meaning) in [
         (SignalKind::terminate(), Signal::Stop),
         (SignalKind::interrupt(), Signal::Stop),
@@ -334,7 +335,7 @@ fn listen(tell: &mpsc::Sender<Signal>) -> anyhow::Result<()> {
             while stream.recv().await.is_some() && tell.send(meaning).await.is_ok() {}
         });
     }
-    Ok(())
+    Ok(signals)
 }
 
 /// Tells the loop of every stall that the kernel reports.
@@ -342,11 +343,15 @@ fn watch_stalls(observer: &Observer) -> mpsc::Receiver<Resource> {
     let (report, stalls) = mpsc::channel(2);
     for trigger in observer.arm_triggers() {
         let report = report.clone();
+        let mut listening = Some(trigger);
         tokio::spawn(async move {
-            while trigger.stalled().await.is_some() {
-                if report.send(trigger.resource()).await.is_err() {
+            while let Some(trigger) = listening {
+                let is_told = trigger.stalled().await.is_some()
+                    && report.send(trigger.resource()).await.is_ok();
+                if !is_told {
                     return;
                 }
+                listening = trigger.rest().await;
             }
         });
     }

@@ -7,7 +7,10 @@
 //! kernel is older or the file is not ours to write, goes without: its stalls are seen at the next
 //! tick. No thread waits here; the runtime's own wait wakes.
 
+use std::time::Duration;
+
 use nodling_protocol::units::Permille;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno as Os;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -59,6 +62,9 @@ impl Resource {
 const WINDOW_US: u32 = 1_000_000;
 /// Without: the kernel allows multiples of the period in which it computes its averages.
 const UNPRIVILEGED_WINDOW_US: u32 = 2_000_000;
+
+/// Less than half of what makes a stall another one (`onset`).
+const REST: Duration = Duration::from_secs(30);
 
 /// Why a resource goes without a trigger.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +127,26 @@ impl Trigger {
         ready.clear_ready_matching(Ready::PRIORITY);
         Some(())
     }
+
+    /// Listens no more for a while where a second report is no news: a board may compute for
+    /// hours, and would be woken up every second to hear so. `None` when there will be no more.
+    pub async fn rest(self) -> Option<Self> {
+        match self.resource {
+            Resource::Memory => return Some(self),
+            Resource::Cpu | Resource::Io => {}
+        }
+        // A file that is not waited for wakes nobody.
+        let file = self.file.into_inner();
+        tokio::time::sleep(REST).await;
+        // It keeps one report until it is asked; that may be of half a minute ago.
+        let mut asked = [PollFd::new(&file, PollFlags::PRI)];
+        let _stale = rustix::event::poll(&mut asked, Some(&Timespec::default()));
+        let listening = listen(self.resource, file);
+        if let Err(error) = &listening {
+            debug!(%error, "stalls are not waited for any more");
+        }
+        listening.ok()
+    }
 }
 
 /// Asks the kernel to report stalls; called within a runtime. A fixture has none.
@@ -159,13 +185,19 @@ fn arm_one(directory: &Directory, resource: Resource) -> Result<Trigger, Trigger
         path,
         cause: errno(err),
     })?;
+    let trigger = listen(resource, file)?;
+    debug!(path, window_us, "the kernel reports stalls");
+    Ok(trigger)
+}
+
+fn listen(resource: Resource, file: OwnedFd) -> Result<Trigger, TriggerError> {
     #[expect(
         deprecated,
         reason = "unsound only for types whose descriptor changes, which an OwnedFd's does not"
     )]
-    let file = AsyncFd::with_interest(file, Interest::PRIORITY)
-        .map_err(|cause| TriggerError::Unwatched { path, cause })?;
-    debug!(path, window_us, "the kernel reports stalls");
+    let file = AsyncFd::with_interest(file, Interest::PRIORITY);
+    let path = resource.path();
+    let file = file.map_err(|cause| TriggerError::Unwatched { path, cause })?;
     Ok(Trigger { resource, file })
 }
 
@@ -224,6 +256,19 @@ mod tests {
             ),
         ] {
             assert_eq!(request_text(resource, window_us), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_memory_is_listened_for_without_a_rest() {
+        for resource in Resource::ALL {
+            let file = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK);
+            let trigger = listen(resource, file.unwrap()).unwrap();
+            let began = tokio::time::Instant::now();
+            assert!(trigger.rest().await.is_some());
+            let is_memory = resource == Resource::Memory;
+            let expected = if is_memory { Duration::ZERO } else { REST };
+            assert_eq!(began.elapsed(), expected, "{resource:?}");
         }
     }
 
