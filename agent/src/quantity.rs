@@ -511,7 +511,10 @@ mod tests {
             let quantity = Quantity { billionths, format };
             let text = quantity.to_string();
             prop_assert_eq!(Quantity::parse(&text), Ok(quantity), "{}", text);
-            prop_assert_eq!(parse(&text).to_string(), text);
+            // Bytes that no power of 1024 divides have no suffix, and are read as pieces.
+            if format != Format::BinarySi || text.ends_with('i') {
+                prop_assert_eq!(parse(&text).to_string(), text);
+            }
         }
 
         #[test]

@@ -100,9 +100,9 @@ pub struct SeenNode {
     pub capacity: Pairs,
     /// `status.allocatable`.
     pub allocatable: Pairs,
-    /// Extended resources that are allocatable otherwise than [`extended`] says.
+    /// Extended resources that are allocatable otherwise than `extended` says.
     pub extended: Box<[Extended]>,
-    /// Digest of what is owned as a whole: see [`facts_digest`].
+    /// Digest of what is owned as a whole: see `facts_digest`.
     pub facts: u64,
     /// Digest of `status.addresses`, in their order.
     pub addresses: u64,

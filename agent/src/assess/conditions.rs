@@ -1,7 +1,7 @@
 //! Which conditions hold.
 //!
-//! Each is a [`Finding`] of this tick, judged by the file of its subject and passed through a
-//! [`Latch`]. What the board cannot judge is absent.
+//! Each is a `Finding` of this tick, judged by the file of its subject and passed through a
+//! `Latch`. What the board cannot judge is absent.
 
 use nodling_protocol::{ConditionKind, Statuses};
 
