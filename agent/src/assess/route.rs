@@ -100,19 +100,19 @@ mod tests {
                 address("wlan0", "fe80::1"),
             ])),
             routes: Routes {
-                v4: Ok(routes(&["wlan0"])),
+                v4: Ok(Some(routes(&["wlan0"]))),
                 v6: Ok(None),
             },
         }
     }
 
-    fn routes(interfaces: &[&str]) -> Option<Vec<Route>> {
+    fn routes(interfaces: &[&str]) -> Vec<Route> {
         let route = |interface: &&str| Route {
             interface: (*interface).into(),
             is_kubelets: true,
             leads_anywhere: true,
         };
-        Some(interfaces.iter().map(route).collect())
+        interfaces.iter().map(route).collect()
     }
 
     fn changed(change: impl Fn(&mut Links)) -> Finding {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_route_that_leads_nowhere_is_none() {
         assert_eq!(
-            changed(|links| links.routes.v4 = Ok(routes(&[]))),
+            changed(|links| links.routes.v4 = Ok(Some(routes(&[])))),
             UNAVAILABLE
         );
         assert_eq!(changed(|links| wlan0(links).is_up = false), UNAVAILABLE);
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn one_usable_route_of_several_is_enough() {
         let second = |links: &mut Links| {
-            links.routes.v4 = Ok(routes(&["eth0", "wlan0"]));
+            links.routes.v4 = Ok(Some(routes(&["eth0", "wlan0"])));
             links.links.as_mut().unwrap().as_mut().unwrap()[0].has_carrier = Ok(Some(false));
         };
         assert_eq!(changed(second), AVAILABLE);
