@@ -4,6 +4,7 @@
 //! this machine nor its load is what comes out. Three runs: with the fixture's recorded answers
 //! in a year that 32 bits of seconds do not reach, with real system calls, and against a broker.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use super::elf::Class;
 use super::target::Target;
 use crate::demo::child::Child;
 use crate::demo::ports;
@@ -66,7 +68,7 @@ pub(super) fn check(repo: &Repo, target: &Target, program: &Path) -> anyhow::Res
     emulated.architecture()?;
     emulated.beats()?;
     println!(
-        "{} on {}: {}, dates after 2038, two beats through a broker",
+        "{} on {}: {}, time in 64 bits, two beats through a broker",
         target.triple, target.cpu, target.architecture
     );
     Ok(())
@@ -119,10 +121,19 @@ impl Emulated<'_> {
         Ok(())
     }
 
-    /// With real system calls from here on: the program says what it was built for.
+    /// With real system calls from here on: the program says what it was built for, and asks
+    /// for no time in 32 bits.
     fn architecture(&self) -> anyhow::Result<()> {
         fs::remove_file(self.root.join(SYSCALLS_FILE)).context("making the fixture a root")?;
-        let assessment = self.assess()?;
+        let traced =
+            shell::both_outputs(self.command(&["assess", "--once"]).env("QEMU_STRACE", "1"))?;
+        let calls = clock_calls(&traced.complaint);
+        let is_wide = |call: &&str| self.target.class == Class::Bits64 || call.ends_with("64");
+        if calls.is_empty() || !calls.iter().all(is_wide) {
+            bail!("the time is asked for with {calls:?}");
+        }
+        let assessment: Value =
+            serde_json::from_str(&traced.text).context("assess printed no JSON")?;
         let said = assessment.pointer("/status/nodeInfo/architecture");
         if said.and_then(Value::as_str) != Some(self.target.architecture) {
             bail!(
@@ -219,6 +230,19 @@ fn with_wall_clock(syscalls: &str, unix_s: i64) -> Option<String> {
     Some(syscalls.replacen(clock, &format!("wall_unix_s = {unix_s}"), 1))
 }
 
+/// The system calls that read or judge a clock, from QEMU's trace of one call a line, each as
+/// `<process> <call>(<arguments>) = <result>`. A call that QEMU does not know is left out.
+fn clock_calls(trace: &str) -> BTreeSet<&str> {
+    const CLOCK: &[&str] = &["clock_gettime", "gettimeofday", "clock_adjtime", "adjtimex"];
+    let calls = trace.lines().filter_map(|line| {
+        let (process, call) = line.split_once('(')?.0.split_once(' ')?;
+        process.parse::<u32>().ok().map(|_| call)
+    });
+    calls
+        .filter(|call| CLOCK.contains(&call.trim_end_matches("64")))
+        .collect()
+}
+
 fn heartbeat_dates(assessment: &Value) -> Vec<&str> {
     let conditions = assessment.pointer("/status/conditions");
     let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
@@ -253,6 +277,18 @@ mod tests {
     #[test]
     fn answers_without_a_clock_are_not_moved() {
         assert_eq!(with_wall_clock("# wall_unix_s\nuptime_ms = 3\n", 7), None);
+    }
+
+    #[test]
+    fn calls_that_read_a_clock_are_found_in_a_trace() {
+        let trace = "17 clock_gettime64(CLOCK_BOOTTIME,0x40800330) = 0 ({tv_sec = 3})\n\
+            17 Unknown syscall 405\n\
+            17 openat(AT_FDCWD,\"adjtimex\",O_RDONLY) = 3\n\
+            a clock_gettime(of the log) \n\
+            17 gettimeofday(0x40800330,NULL) = 0\n\
+            17 clock_gettime64(CLOCK_REALTIME,0x40800330) = 0";
+        let calls: Vec<&str> = clock_calls(trace).into_iter().collect();
+        assert_eq!(calls, ["clock_gettime64", "gettimeofday"]);
     }
 
     #[test]
