@@ -20,29 +20,14 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// Runs a program and returns what it wrote to its standard output.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
-    both_outputs(command).map(|outputs| outputs.text)
-}
-
-/// What a program wrote.
-pub(crate) struct Outputs {
-    /// To its standard output.
-    pub(crate) text: String,
-    /// To its standard error; what is no UTF-8 is replaced.
-    pub(crate) complaint: String,
-}
-
-/// Runs a program and returns what it wrote, an error unless it exits with zero.
-pub(crate) fn both_outputs(command: &mut Command) -> anyhow::Result<Outputs> {
     let line = line(command);
     let output = command.stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("starting {line}"))?;
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("`{line}`: {}\n{}", output.status, complaint.trim_end());
     }
-    let text =
-        String::from_utf8(output.stdout).with_context(|| format!("`{line}` wrote no UTF-8"))?;
-    Ok(Outputs { text, complaint })
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` wrote no UTF-8"))
 }
 
 /// Whether a program starts and exits with zero; what it writes is dropped.

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use super::elf::Class;
 use super::target::{Job, Program, Target};
 use crate::install::{self, DEBIAN_RUST, DEBIAN_RUSTC};
 use crate::repo::Repo;
@@ -27,17 +28,18 @@ pub(super) enum Compiler {
 }
 
 impl Compiler {
-    /// Rustup's where it has the target, for that is the compiler of everything else.
+    /// Rustup's where it has the target, for that is the compiler of everything else. But its
+    /// library for 32 bits counts seconds in 32 bits, so there Debian's is better.
     pub(super) fn find(repo: &Repo, target: &Target) -> Self {
         let mut list = repo.program("rustup");
-        match shell::output(list.args(["target", "list", "--installed"])) {
-            Ok(installed) => Self::given(&installed, target),
-            Err(_) => Self::Debian,
-        }
+        let installed = shell::output(list.args(["target", "list", "--installed"]));
+        let is_debian = Path::new(DEBIAN_RUSTC).is_file();
+        Self::given(&installed.unwrap_or_default(), is_debian, target)
     }
 
-    fn given(installed: &str, target: &Target) -> Self {
-        if installed.lines().any(|line| line.trim() == target.triple) {
+    fn given(installed: &str, is_debian: bool, target: &Target) -> Self {
+        let is_installed = installed.lines().any(|line| line.trim() == target.triple);
+        if is_installed && !(is_debian && target.class == Class::Bits32) {
             Self::Rustup
         } else {
             Self::Debian
@@ -122,6 +124,11 @@ impl<'a> Workshop<'a> {
                 .args(["-Zbuild-std=std,panic_abort"])
                 .args(["-Zbuild-std-features=optimize_for_size"]);
         }
+        if job.target.class == Class::Bits32 {
+            // Otherwise libc's `time_t` has 32 bits there, and asking for the time panics from
+            // 2038 on; or tomorrow, on a board whose clock is wrong.
+            command.env("RUST_LIBC_UNSTABLE_MUSL_V1_2_3", "1");
+        }
         Ok(command)
     }
 
@@ -149,12 +156,26 @@ mod tests {
     use super::*;
     use crate::cross::target::target_named;
 
+    const INSTALLED: &str = "aarch64-unknown-linux-musl\narmv7-unknown-linux-musleabihf\n";
+
+    fn compiler(is_debian: bool, triple: &str) -> Compiler {
+        Compiler::given(INSTALLED, is_debian, target_named(triple).unwrap())
+    }
+
     #[test]
     fn rustup_builds_what_it_has_the_library_for_and_debian_the_rest() {
-        let installed = "x86_64-unknown-linux-gnu\narmv7-unknown-linux-musleabihf\n";
-        let compiler = |triple| Compiler::given(installed, target_named(triple).unwrap());
-        assert_eq!(compiler("armv7-unknown-linux-musleabihf"), Compiler::Rustup);
+        let pi_2 = "armv7-unknown-linux-musleabihf";
+        assert_eq!(compiler(false, pi_2), Compiler::Rustup);
         // The name is a part of the other's.
-        assert_eq!(compiler("arm-unknown-linux-musleabihf"), Compiler::Debian);
+        let zero = "arm-unknown-linux-musleabihf";
+        assert_eq!(compiler(false, zero), Compiler::Debian);
+    }
+
+    #[test]
+    fn for_32_bits_a_library_that_counts_beyond_2038_is_preferred() {
+        let pi_2 = "armv7-unknown-linux-musleabihf";
+        assert_eq!(compiler(true, pi_2), Compiler::Debian);
+        let pi_3 = "aarch64-unknown-linux-musl";
+        assert_eq!(compiler(true, pi_3), Compiler::Rustup);
     }
 }

@@ -1,10 +1,10 @@
 //! Runs an agent for another processor under QEMU's user-mode emulation.
 //!
 //! Its system calls are this machine's, translated; its files are a fixture's, so that neither
-//! this machine nor its load is what comes out. Three runs: with the fixture's recorded answers
-//! in a year that 32 bits of seconds do not reach, with real system calls, and against a broker.
+//! this machine nor its load is what comes out. Its wall clock is in a year that 32 bits of
+//! seconds do not reach: that a program for 32 bits counts further is seen here. Once it says
+//! what it reads, once it beats through a real broker.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::elf::Class;
 use super::target::Target;
 use crate::demo::child::Child;
 use crate::demo::ports;
@@ -24,6 +23,12 @@ use crate::shell;
 
 /// The program that boards run.
 pub(super) const PROGRAM: &str = "nodling-agent";
+
+/// `faketime` works by a library that is loaded first, so the static QEMU will not do.
+const FAKETIME: Need = Need::Program {
+    name: "faketime",
+    package: "faketime",
+};
 
 const BROKER: &[Need] = &[
     Need::Program {
@@ -39,9 +44,8 @@ const BROKER: &[Need] = &[
 /// The file that makes a directory a fixture, with the answers of system calls.
 const SYSCALLS_FILE: &str = "syscalls.toml";
 
-/// 2040-01-01; a signed count of seconds in 32 bits ends in January 2038.
-const FAR_UNIX_S: i64 = 2_208_988_800;
-const FAR_DATE: &str = "2040-01-01T";
+/// A signed count of seconds in 32 bits ends in January 2038.
+const FAR_DATE: &str = "2040-06-15";
 
 /// What the node is, how it is, and an interval later how it is then.
 const FRAMES: &str = "3";
@@ -51,10 +55,11 @@ const BROKER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the agent in every way; an error if one does not say what it must.
 pub(super) fn check(repo: &Repo, target: &Target, program: &Path) -> anyhow::Result<()> {
-    install::packages(&[Need::Program {
+    let emulator = Need::Program {
         name: target.emulator,
-        package: "qemu-user-static",
-    }])?;
+        package: "qemu-user",
+    };
+    install::packages(&[emulator, FAKETIME])?;
     let place = repo.target.join("cross").join(target.triple).join("check");
     if place.exists() {
         fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
@@ -65,12 +70,13 @@ pub(super) fn check(repo: &Repo, target: &Target, program: &Path) -> anyhow::Res
         root: place.join("root"),
         place,
     };
-    emulated.lay_out(&repo.root.join(target.fixture))?;
-    emulated.far_date()?;
-    emulated.architecture()?;
+    copy(&repo.root.join(target.fixture), &emulated.root)?;
+    // Without it, system calls are made and not answered by the fixture.
+    fs::remove_file(emulated.root.join(SYSCALLS_FILE)).context("making the fixture a root")?;
+    emulated.reads()?;
     emulated.beats()?;
     println!(
-        "{} on {}: {}, time in 64 bits, beats through a broker",
+        "{} on {}: {}, {FAR_DATE}, beats through a broker",
         target.triple, target.cpu, target.architecture
     );
     Ok(())
@@ -86,19 +92,13 @@ struct Emulated<'a> {
 }
 
 impl Emulated<'_> {
-    fn lay_out(&self, fixture: &Path) -> anyhow::Result<()> {
-        copy(fixture, &self.root)?;
-        let syscalls = self.root.join(SYSCALLS_FILE);
-        let text = fs::read_to_string(&syscalls)
-            .with_context(|| format!("reading {}", syscalls.display()))?;
-        let text = with_wall_clock(&text, FAR_UNIX_S)
-            .with_context(|| format!("{} says no wall_unix_s", syscalls.display()))?;
-        fs::write(&syscalls, text).with_context(|| format!("writing {}", syscalls.display()))
-    }
-
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.target.emulator);
+        let mut command = Command::new("faketime");
         command
+            .args(["--exclude-monotonic", "-f"])
+            .arg(format!("@{FAR_DATE} 12:00:00"))
+            .env("TZ", "UTC")
+            .arg(self.target.emulator)
             .args(["-cpu", self.target.cpu])
             .arg(self.program)
             .args(arguments)
@@ -107,41 +107,20 @@ impl Emulated<'_> {
         command
     }
 
-    fn assess(&self) -> anyhow::Result<Value> {
+    /// It says what it was built for and what day it is.
+    fn reads(&self) -> anyhow::Result<()> {
         let text = shell::output(&mut self.command(&["assess", "--once"]))?;
-        serde_json::from_str(&text).context("assess printed no JSON")
-    }
-
-    /// The answers are recorded, so only the arithmetic is the program's.
-    fn far_date(&self) -> anyhow::Result<()> {
-        let assessment = self.assess()?;
-        let dates = heartbeat_dates(&assessment);
-        let is_far = !dates.is_empty() && dates.iter().all(|date| date.starts_with(FAR_DATE));
-        if !is_far {
-            bail!("{FAR_UNIX_S} seconds are shown as {dates:?}");
-        }
-        Ok(())
-    }
-
-    /// With real system calls from here on: the program says what it was built for, and asks
-    /// for no time in 32 bits.
-    fn architecture(&self) -> anyhow::Result<()> {
-        fs::remove_file(self.root.join(SYSCALLS_FILE)).context("making the fixture a root")?;
-        let traced =
-            shell::both_outputs(self.command(&["assess", "--once"]).env("QEMU_STRACE", "1"))?;
-        let calls = clock_calls(&traced.complaint);
-        let is_wide = |call: &&str| self.target.class == Class::Bits64 || call.ends_with("64");
-        if calls.is_empty() || !calls.iter().all(is_wide) {
-            bail!("the time is asked for with {calls:?}");
-        }
-        let assessment: Value =
-            serde_json::from_str(&traced.text).context("assess printed no JSON")?;
+        let assessment: Value = serde_json::from_str(&text).context("assess printed no JSON")?;
         let said = assessment.pointer("/status/nodeInfo/architecture");
         if said.and_then(Value::as_str) != Some(self.target.architecture) {
             bail!(
                 "the architecture is {said:?}, not {}",
                 self.target.architecture
             );
+        }
+        let dates = heartbeat_dates(&assessment);
+        if dates.is_empty() || !dates.iter().all(|date| date.starts_with(FAR_DATE)) {
+            bail!("{FAR_DATE} is shown as {dates:?}");
         }
         Ok(())
     }
@@ -228,26 +207,6 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same answers at another time; `None` if they tell no time.
-fn with_wall_clock(syscalls: &str, unix_s: i64) -> Option<String> {
-    let is_clock = |line: &&str| line.split('=').next().map(str::trim) == Some("wall_unix_s");
-    let clock = syscalls.lines().find(is_clock)?;
-    Some(syscalls.replacen(clock, &format!("wall_unix_s = {unix_s}"), 1))
-}
-
-/// The system calls that read or judge a clock, from QEMU's trace of one call a line, each as
-/// `<process> <call>(<arguments>) = <result>`. A call that QEMU does not know is left out.
-fn clock_calls(trace: &str) -> BTreeSet<&str> {
-    const CLOCK: &[&str] = &["clock_gettime", "gettimeofday", "clock_adjtime", "adjtimex"];
-    let calls = trace.lines().filter_map(|line| {
-        let (process, call) = line.split_once('(')?.0.split_once(' ')?;
-        process.parse::<u32>().ok().map(|_| call)
-    });
-    calls
-        .filter(|call| CLOCK.contains(&call.trim_end_matches("64")))
-        .collect()
-}
-
 fn heartbeat_dates(assessment: &Value) -> Vec<&str> {
     let conditions = assessment.pointer("/status/conditions");
     let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
@@ -264,36 +223,12 @@ mod tests {
     use crate::cross::target::TARGETS;
 
     #[test]
-    fn every_target_has_a_fixture_that_tells_the_time() {
+    fn every_target_has_a_fixture() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for target in TARGETS {
             let path = root.join(target.fixture).join(SYSCALLS_FILE);
-            let text = fs::read_to_string(&path).unwrap();
-            let moved = with_wall_clock(&text, FAR_UNIX_S).unwrap();
-            assert!(
-                moved.contains("\nwall_unix_s = 2208988800\n"),
-                "{}",
-                path.display()
-            );
-            assert_eq!(moved.lines().count(), text.lines().count());
+            assert!(path.is_file(), "{}", path.display());
         }
-    }
-
-    #[test]
-    fn answers_without_a_clock_are_not_moved() {
-        assert_eq!(with_wall_clock("# wall_unix_s\nuptime_ms = 3\n", 7), None);
-    }
-
-    #[test]
-    fn calls_that_read_a_clock_are_found_in_a_trace() {
-        let trace = "17 clock_gettime64(CLOCK_BOOTTIME,0x40800330) = 0 ({tv_sec = 3})\n\
-            17 Unknown syscall 405\n\
-            17 openat(AT_FDCWD,\"adjtimex\",O_RDONLY) = 3\n\
-            a clock_gettime(of the log) \n\
-            17 gettimeofday(0x40800330,NULL) = 0\n\
-            17 clock_gettime64(CLOCK_REALTIME,0x40800330) = 0";
-        let calls: Vec<&str> = clock_calls(trace).into_iter().collect();
-        assert_eq!(calls, ["clock_gettime64", "gettimeofday"]);
     }
 
     #[test]
