@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use nodling_protocol::facts::{AddressKind, TaintEffect};
+use nodling_protocol::label::is_label_value;
 use nodling_protocol::{ConditionKind, Status, Vitals};
 use serde_json::{Map, Value, json};
 
@@ -16,7 +17,7 @@ use crate::assess::stalls::pressure_hint;
 use crate::assess::unread::unread;
 use crate::encode::{board, system};
 use crate::observe::Observation;
-use crate::registration::{Registration, Taint, is_label_value};
+use crate::registration::{Registration, Taint};
 use crate::unjudged::unjudged;
 
 /// Label and taint of every node that only reports; the gateway sets them.

@@ -22,6 +22,7 @@ pub mod units;
 pub mod condition;
 pub mod session;
 pub mod topic;
+pub mod label;
 pub mod heartbeat;
 pub mod facts;
 pub mod detail;

@@ -6,14 +6,13 @@ use std::fmt;
 
 use nodling_protocol::NodeName;
 use nodling_protocol::facts::{MAX_LABELS, MAX_TAINTS, TaintEffect};
+use nodling_protocol::label::{is_kubelets_to_set, is_label_value, is_qualified_name};
 
 use crate::assess::addresses;
 use crate::assess::node_ip::NodeIp;
 use crate::keys::{KeyError, Keys, Refusal};
 use crate::observe::runtime::Endpoint;
-use crate::registration::{
-    Registration, Taint, is_kubelets_to_set, is_label_value, is_qualified_name,
-};
+use crate::registration::{Registration, Taint};
 
 /// Keys that this file parses.
 pub(super) const KEYS: [&str; 6] = [

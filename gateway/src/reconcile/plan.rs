@@ -195,7 +195,8 @@ impl<'c> Plan<'c> {
 
     fn create(&mut self, claim: &Claim) -> Option<Action> {
         let facts = claim.facts()?;
-        if !node::may_register(self.settings, &facts) || claim.bye == Some(Bye::Leave) {
+        // Whoever stops an agent and deletes its Node means it; the next beat makes a new one.
+        if !node::may_register(self.settings, &facts) || claim.bye.is_some() {
             return None;
         }
         let name = self.member.name();

@@ -740,6 +740,23 @@ fn a_deleted_node_whose_agent_beats_is_registered_again_and_says_so() {
 }
 
 #[test]
+fn a_node_deleted_after_its_agent_stopped_stays_deleted_until_the_agent_is_back() {
+    for bye in [Bye::Restart, Bye::Shutdown, Bye::Leave] {
+        let (mut world, mut board) = (embedded(), attic());
+        world.join(&mut board);
+        world.live(&mut board, secs(20));
+        world.bye(&mut board, bye);
+        world.pass(secs(1));
+        world.delete("attic");
+        world.pass(secs(30));
+        assert!(world.kubernetes.nodes.is_empty(), "{bye:?}");
+        board.reopen();
+        world.join(&mut board);
+        assert_eq!(world.kubernetes.ready("attic"), "True/KubeletReady");
+    }
+}
+
+#[test]
 fn a_deletion_that_is_older_than_the_new_node_is_old_news() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);

@@ -12,6 +12,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use nodling_protocol::facts::{Address, AddressKind, MAX_RESOURCES, Resource};
+use nodling_protocol::label::{
+    is_kubelets_to_set, is_kubernetes, is_label_value, is_qualified_name,
+};
 use nodling_protocol::{Facts, NodeName};
 
 use super::quantity::quantity;
@@ -20,21 +23,6 @@ use super::quantity::quantity;
 pub(super) const AGENT_ONLY: &str = "nodling.dev/agent-only";
 /// Ends every version that we write.
 pub(super) const VERSION_SUFFIX: &str = "+nodling";
-
-/// Labels a kubelet may set in Kubernetes' own domains.
-const ALLOWED_LABELS: [&str; 11] = [
-    "kubernetes.io/hostname",
-    "kubernetes.io/os",
-    "kubernetes.io/arch",
-    "beta.kubernetes.io/os",
-    "beta.kubernetes.io/arch",
-    "node.kubernetes.io/instance-type",
-    "beta.kubernetes.io/instance-type",
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-];
 
 /// Labels that a kubelet sets by itself and then lets its owner overwrite. It puts `os` and
 /// `arch` right again at once, so these are not among them.
@@ -228,46 +216,7 @@ pub(super) fn is_resource(name: &str) -> bool {
 }
 
 fn is_allowed(key: &str, value: &str) -> bool {
-    let is_free = match key.split_once('/') {
-        None => true,
-        Some((domain, _)) => {
-            !is_kubernetes(domain)
-                || ALLOWED_LABELS.contains(&key)
-                || within(domain, "kubelet.kubernetes.io")
-                || within(domain, "node.kubernetes.io")
-        }
-    };
-    is_free && is_qualified_name(key) && is_label_value(value)
-}
-
-fn is_kubernetes(domain: &str) -> bool {
-    within(domain, "kubernetes.io") || within(domain, "k8s.io")
-}
-
-fn within(domain: &str, parent: &str) -> bool {
-    domain
-        .strip_suffix(parent)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-/// `[prefix/]name` as Kubernetes checks keys.
-pub(super) fn is_qualified_name(text: &str) -> bool {
-    let name = match text.split_once('/') {
-        Some((prefix, name)) if NodeName::parse(prefix).is_ok() => name,
-        Some(_) => return false,
-        None => text,
-    };
-    !name.is_empty() && is_label_value(name)
-}
-
-fn is_label_value(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().is_none_or(u8::is_ascii_alphanumeric)
-        && bytes.last().is_none_or(u8::is_ascii_alphanumeric)
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    is_kubelets_to_set(key) && is_qualified_name(key) && is_label_value(value)
 }
 
 /// The nearest text that can be a label's value.
