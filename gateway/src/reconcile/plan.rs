@@ -6,7 +6,6 @@
 use core::time::Duration;
 
 use jiff::Timestamp;
-use nodling_protocol::Bye;
 
 use super::backoff::Jitter;
 use super::events::News;
