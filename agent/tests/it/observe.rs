@@ -100,6 +100,9 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         sensors,
         found,
     } = observation;
+    let media: Vec<_> = fixed.media.iter().flatten().flatten().collect();
+    let numbers: Vec<_> = media.iter().map(|medium| &medium.device).collect();
+    let kinds: Vec<_> = media.iter().map(|medium| &medium.kind).collect();
     vec![
         ("uptime", format!("{uptime_ms:?}")),
         ("host", format!("{:?}", fixed.host)),
@@ -111,6 +114,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("pid max", format!("{:?}", fixed.pid_max)),
         ("threads max", format!("{:?}", fixed.threads_max)),
         ("page size", format!("{:?}", fixed.page_size_bytes)),
+        ("devices", format!("{:?}", fixed.devices)),
         ("links", format!("{:?}", links.links)),
         ("addresses", format!("{:?}", links.addresses)),
         (
@@ -121,8 +125,9 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
             "route v6",
             format!("{:?}{:?}", links.default_route_v6, links.routes.v6),
         ),
-        ("ext4", format!("{:?}", storage.ext4)),
-        ("emmc", format!("{:?}", storage.emmc)),
+        // The same files say by which numbers, and of which kind, the media are.
+        ("ext4", format!("{:?}{:?}", storage.ext4, numbers)),
+        ("emmc", format!("{:?}{:?}", storage.emmc, kinds)),
         ("cpu", format!("{cpu:?}")),
         ("load", format!("{load:?}")),
         ("memory", format!("{memory:?}")),
@@ -182,6 +187,7 @@ fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
         ("sys/fs/ext4/", "ext4"),
         ("sys/class/block/", "ext4"),
         ("sys/block/", "emmc"),
+        ("sys/class/tty/", "devices"),
         ("sys/class/rtc/", "clock chip"),
         ("sys/class/watchdog/", "watchdog"),
     ];
