@@ -26,7 +26,7 @@ pub struct Medium {
 pub enum Kind {
     /// Soldered flash behind an MMC controller.
     Emmc,
-    /// A solid-state disk on PCIe.
+    /// A solid-state disk on `PCIe`.
     Nvme,
     /// A disk on SATA, or on what came before it.
     Sata,
