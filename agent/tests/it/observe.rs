@@ -181,7 +181,8 @@ fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
         ("sys/fs/ext4/", "ext4"),
         ("sys/class/block/", "ext4"),
         ("sys/block/", "emmc"),
-        ("sys/class/tty/ttyS", "devices"),
+        ("sys/class/tty/ttyS0/type", "devices"),
+        ("sys/class/tty/ttyS1/type", "devices"),
         ("sys/class/rtc/", "clock chip"),
         ("sys/class/watchdog/", "watchdog"),
     ];
