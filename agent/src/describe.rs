@@ -15,7 +15,7 @@ use crate::assess::decimal::Decimal;
 use crate::assess::readings::{self, Named, readings};
 use crate::assess::stalls::pressure_hint;
 use crate::assess::unread::unread;
-use crate::encode::{board, system};
+use crate::encode::{board, storage, system};
 use crate::observe::Observation;
 use crate::registration::{Registration, Taint};
 use crate::unjudged::unjudged;
@@ -41,6 +41,7 @@ pub fn describe(
             "name": board.name,
             "model": board.model,
             "soc": board.soc,
+            "storage": storage(observation),
         },
         "labels": labels(observation, assessment, registration),
         "taints": taints(registration),
@@ -83,6 +84,7 @@ fn labels<'a>(
         ),
         ("nodling.dev/board", board.name),
         ("nodling.dev/soc", board.soc),
+        ("nodling.dev/storage", storage(observation)),
     ];
     let mut labels: BTreeMap<_, _> = own
         .into_iter()

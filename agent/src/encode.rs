@@ -21,6 +21,7 @@ use crate::assess::Assessment;
 use crate::assess::capacity::Amount;
 use crate::assess::rules::Rule;
 use crate::observe::disk::Filesystem;
+use crate::observe::medium::{Kind, Medium};
 use crate::observe::{Observation, Reading};
 use crate::registration::Registration;
 
@@ -265,6 +266,7 @@ pub fn facts<'a>(
         })),
         conditions: bounded(assessment.rules.iter().map(Rule::as_custom)),
         register_node: registration.register_node,
+        storage: storage(observation),
     }
 }
 
@@ -298,6 +300,23 @@ pub fn board(observation: &Observation) -> Board<'_> {
         model: text(&fixed.board.model),
         soc: fixed.profile.identity.soc.as_deref().unwrap_or_default(),
     }
+}
+
+/// What the root filesystem is stored on or, where that is in memory or layered over others, the
+/// first disk that is mounted; empty if nothing tells.
+pub fn storage(observation: &Observation) -> &'static str {
+    let media = || each(&observation.fixed.media);
+    let medium = |filesystem: &Filesystem| {
+        let name = filesystem.source.strip_prefix("/dev/");
+        let is_its = |medium: &&Medium| {
+            // Some filesystems have a number of their own; some sources a name of their own.
+            name == Some(medium.name.as_ref()) || medium.device == Ok(Some(filesystem.device))
+        };
+        media().find(is_its)?.kind.as_ref().ok().copied().flatten()
+    };
+    // The root filesystem is the first.
+    let kind = each(&observation.filesystems).find_map(medium);
+    kind.map(Kind::as_str).unwrap_or_default()
 }
 
 fn text(reading: &Reading<Box<str>>) -> &str {

@@ -79,6 +79,7 @@ impl Board {
             sensors: Bounded::new(),
             conditions: Bounded::new(),
             register_node: true,
+            storage: "sd",
         };
         self.frame(Message::Facts(&facts))
     }

@@ -64,6 +64,9 @@ pub struct Facts<'a> {
     pub conditions: Vec<CustomCondition<'a>, MAX_CUSTOM_CONDITIONS>,
     /// Whether a Node may be made for this board, or only one that is there be kept up.
     pub register_node: bool,
+    /// What the board is stored on, for example `sd`; empty if nothing tells. A word and no
+    /// number, since a gateway need not know it to make a label of it.
+    pub storage: &'a str,
 }
 
 /// The fields of a Kubernetes `NodeSystemInfo` that a board knows.

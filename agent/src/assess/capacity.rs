@@ -124,6 +124,12 @@ pub fn capacity(observation: &Observation, pods: Pods) -> Vec<Amount> {
     if let Ok(Some(memory)) = &observation.memory {
         all.push(amount(MEMORY, memory.total_kib.saturating_mul(1024)));
     }
+    // Kubernetes sorts them; what there is none of is no resource.
+    for (name, count) in fixed.devices.by_resource() {
+        if let Ok(Some(count @ 1..)) = count {
+            all.push(amount(name, *count));
+        }
+    }
     all.push(amount(PODS, pods.offered(processors)));
     all
 }

@@ -18,6 +18,8 @@ pub mod load;
 pub mod memory;
 pub mod ext4;
 pub mod emmc;
+pub mod medium;
+pub mod device;
 pub mod disk;
 mod ask;
 mod mount;
@@ -204,6 +206,10 @@ pub struct Fixed {
     pub threads_max: Reading<u64>,
     /// Bytes in a page.
     pub page_size_bytes: u64,
+    /// What block devices are stored on.
+    pub media: Reading<Vec<medium::Medium>>,
+    /// How many devices there are that programs can open.
+    pub devices: device::Devices,
 }
 
 /// Addresses and routes: read at a session's start and every half minute.
@@ -469,5 +475,7 @@ fn read_fixed(root: &mut Root) -> Fixed {
         pid_max: load::read_limit(root, "proc/sys/kernel/pid_max"),
         threads_max: load::read_limit(root, "proc/sys/kernel/threads-max"),
         page_size_bytes: root.syscalls().page_size_bytes(),
+        media: medium::read(root),
+        devices: device::read(root),
     }
 }

@@ -223,6 +223,16 @@ impl Root {
         present(names, path)
     }
 
+    /// Where a link leads, which need not be there; what is no link, as in a fixture whose links
+    /// were followed, is absent.
+    pub(super) fn link(&self, path: &str) -> Reading<String> {
+        match rustix::fs::readlinkat(&self.directory.file, path, Vec::new()) {
+            Ok(link) => Ok(Some(link.to_string_lossy().into_owned())),
+            Err(Os::INVAL) => Ok(None),
+            Err(err) => present(Err(err), path),
+        }
+    }
+
     /// Whether there is such a file or directory.
     pub(super) fn exists(&self, path: &str) -> bool {
         self.open_at(path, OFlags::PATH).is_ok()

@@ -100,6 +100,9 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         sensors,
         found,
     } = observation;
+    let media: Vec<_> = fixed.media.iter().flatten().flatten().collect();
+    let numbers: Vec<_> = media.iter().map(|medium| &medium.device).collect();
+    let kinds: Vec<_> = media.iter().map(|medium| &medium.kind).collect();
     vec![
         ("uptime", format!("{uptime_ms:?}")),
         ("host", format!("{:?}", fixed.host)),
@@ -111,12 +114,14 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("pid max", format!("{:?}", fixed.pid_max)),
         ("threads max", format!("{:?}", fixed.threads_max)),
         ("page size", format!("{:?}", fixed.page_size_bytes)),
+        ("devices", format!("{:?}", fixed.devices)),
         ("links", format!("{:?}", links.links)),
         ("addresses", format!("{:?}", links.addresses)),
         ("route v4", format!("{:?}", links.routes.v4)),
         ("route v6", format!("{:?}", links.routes.v6)),
-        ("ext4", format!("{:?}", storage.ext4)),
-        ("emmc", format!("{:?}", storage.emmc)),
+        // The same files say by which numbers, and of which kind, the media are.
+        ("ext4", format!("{:?}{:?}", storage.ext4, numbers)),
+        ("emmc", format!("{:?}{:?}", storage.emmc, kinds)),
         ("cpu", format!("{cpu:?}")),
         ("load", format!("{load:?}")),
         ("memory", format!("{memory:?}")),
@@ -176,6 +181,8 @@ fn subject_of(fixture: &Fixture, file: &str) -> Option<&'static str> {
         ("sys/fs/ext4/", "ext4"),
         ("sys/class/block/", "ext4"),
         ("sys/block/", "emmc"),
+        ("sys/class/tty/ttyS0/type", "devices"),
+        ("sys/class/tty/ttyS1/type", "devices"),
         ("sys/class/rtc/", "clock chip"),
         ("sys/class/watchdog/", "watchdog"),
     ];

@@ -138,6 +138,7 @@ impl SimulatedNode {
             sensors: Bounded::new(),
             conditions: Bounded::new(),
             register_node: true,
+            storage: "sd",
         };
         Ok(self.encoder.facts(facts).to_vec())
     }

@@ -158,6 +158,7 @@ impl Board {
                 .map(|&(name, rule)| nodling_protocol::facts::CustomCondition { name, rule })
                 .collect(),
             register_node: self.register_node,
+            storage: "sd",
         };
         self.frame(Message::Facts(&facts))
     }

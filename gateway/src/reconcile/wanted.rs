@@ -67,6 +67,7 @@ pub(super) fn labels(node: &str, facts: &Facts<'_>) -> Labels {
         ),
         ("nodling.dev/board", board.map_or("", |board| board.name)),
         ("nodling.dev/soc", board.map_or("", |board| board.soc)),
+        ("nodling.dev/storage", facts.storage),
     ] {
         let value = label_value(value);
         if !value.is_empty() {

@@ -112,6 +112,7 @@ impl Board {
             sensors: [].into_iter().collect(),
             conditions: [].into_iter().collect(),
             register_node: true,
+            storage: "sd",
         };
         self.frame(Message::Facts(&facts))
     }

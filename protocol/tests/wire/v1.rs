@@ -189,6 +189,7 @@ const FACTS: &[u8] = &[
     1, 1, b'c', 0, 0xFF,           // sensors: Celsius, 10^-1
     1, 1, b'H', 1, b'r',           // custom conditions
     1,                             // register the node
+    2, b's', b'd',                 // storage
 ];
 
 fn vec<T, const N: usize>(items: impl IntoIterator<Item = T>) -> Vec<T, N> {
@@ -257,6 +258,7 @@ fn facts() {
             rule: "r",
         }]),
         register_node: true,
+        storage: "sd",
     };
     assert_clear(Message::Facts(&facts), FACTS);
     assert_eq!(Facts::decode(clear(FACTS).message), Ok(facts));
