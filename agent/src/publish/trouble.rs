@@ -17,8 +17,14 @@ pub enum Trouble {
     #[error("the name does not resolve: check the broker's name, or use its address")]
     Unresolvable,
     /// No such host, and the name needs multicast DNS.
-    #[error("the name does not resolve: .local names need multicast DNS, use the address instead")]
+    #[error(
+        "the name does not resolve, and nobody in the local network answers to it (multicast DNS, \
+         UDP port 5353): is the broker's host up? Else use its address"
+    )]
     UnresolvableLocal,
+    /// No broker is configured, and the network names none.
+    #[error("no broker is configured, and none announced itself in the local network")]
+    NoneAnnounced,
     /// No packet comes back.
     #[error("no answer: check address and firewall")]
     TimedOut,
