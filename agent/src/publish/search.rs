@@ -187,7 +187,7 @@ fn address(fact: &Fact, interface: u32, port: u16) -> Option<SocketAddr> {
     }
 }
 
-/// fe80::/10, which means a host only together with an interface.
+/// `fe80::/10`, which means a host only together with an interface.
 pub const fn is_on_one_link(v6: &Ipv6Addr) -> bool {
     v6.is_unicast_link_local()
 }
