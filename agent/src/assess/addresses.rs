@@ -14,7 +14,7 @@ use nodling_protocol::facts::AddressKind;
 use super::node_ip::{Family, NodeIp, is_link_local};
 use crate::observe::address::Address;
 use crate::observe::network::Link;
-use crate::observe::{Fixed, Links, Observation, Reading};
+use crate::observe::{Fixed, Links, Observation};
 
 /// An address with its purpose.
 pub type Reachable = (AddressKind, Box<str>);
@@ -166,7 +166,10 @@ fn choose(links: &Links, addresses: &[Address], preferred: Family) -> Result<IpA
             .ok_or(AddressError::NoInterface);
     }
     let transited = |family| routes(links, family);
-    if families.iter().all(|family| transited(*family).is_empty()) {
+    if families
+        .iter()
+        .all(|family| transited(*family).next().is_none())
+    {
         return Err(AddressError::NoRoute);
     }
     // What cannot be read is not held against an interface.
@@ -178,7 +181,7 @@ fn choose(links: &Links, addresses: &[Address], preferred: Family) -> Result<IpA
         for interface in transited(family) {
             let on_route = addresses
                 .iter()
-                .filter(|address| address.interface == *interface)
+                .filter(|address| *address.interface == *interface)
                 .filter(is_up);
             let found = first_global(on_route, family)
                 // RFC 5549: routers without addresses but for one on loopback.
@@ -191,15 +194,15 @@ fn choose(links: &Links, addresses: &[Address], preferred: Family) -> Result<IpA
     Err(AddressError::NoneOnRoutes)
 }
 
-fn routes(links: &Links, family: Family) -> &[Box<str>] {
-    let routes: &Reading<Vec<Box<str>>> = match family {
+fn routes(links: &Links, family: Family) -> impl Iterator<Item = &str> {
+    let routes = match family {
         Family::V4 => &links.routes.v4,
         Family::V6 => &links.routes.v6,
     };
-    match routes {
-        Ok(Some(routes)) => routes,
-        Ok(None) | Err(_) => &[],
-    }
+    let routes = routes.as_ref().ok().and_then(Option::as_ref);
+    let kubelets = routes.into_iter().flatten();
+    let kubelets = kubelets.filter(|route| route.is_kubelets);
+    kubelets.map(|route| &*route.interface)
 }
 
 fn first_global<'a>(

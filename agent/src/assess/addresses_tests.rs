@@ -8,7 +8,7 @@ use super::addresses::{AddressError, Config, Reachable, find};
 use super::node_ip::NodeIp;
 use crate::observe::address::Address;
 use crate::observe::network::Link;
-use crate::observe::route::Routes;
+use crate::observe::route::{Route, Routes};
 use crate::observe::{Errno, Links, ReadError};
 
 fn address(interface: &str, text: &str) -> Address {
@@ -35,7 +35,12 @@ fn link(name: &str) -> Link {
 
 /// A host whose IPv4 and IPv6 default routes transit these interfaces.
 fn host(v4: &[&str], v6: &[&str], addresses: &[(&str, &str)]) -> Links {
-    let boxed = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    let route = |name: &&str| Route {
+        interface: (*name).into(),
+        is_kubelets: true,
+        leads_anywhere: true,
+    };
+    let routes = |names: &[&str]| Ok(Some(names.iter().map(route).collect()));
     let found = addresses.iter();
     Links {
         links: Ok(Some(
@@ -44,12 +49,9 @@ fn host(v4: &[&str], v6: &[&str], addresses: &[(&str, &str)]) -> Links {
                 .into(),
         )),
         addresses: Ok(Some(found.map(|(on, text)| address(on, text)).collect())),
-        default_route_v4: Ok(None),
-        default_route_v6: Ok(None),
-        default_routes: Ok(None),
         routes: Routes {
-            v4: Ok(Some(boxed(v4))),
-            v6: Ok(Some(boxed(v6))),
+            v4: routes(v4),
+            v6: routes(v6),
         },
     }
 }

@@ -12,9 +12,14 @@ use crate::observe::network::Link;
 
 /// Whether there is no usable default route.
 pub(super) fn network_unavailable(links: &Links) -> Finding {
-    Finding::of(&links.default_routes, |interfaces| {
-        !interfaces.iter().any(|name| is_usable(links, name))
-    })
+    let routes = match (&links.routes.v4, &links.routes.v6) {
+        // A table that could not be read may hold the one route that there is.
+        (Err(_), _) | (_, Err(_)) => return Finding::Failed,
+        (Ok(None), Ok(None)) => return Finding::Absent,
+        (Ok(v4), Ok(v6)) => v4.iter().chain(v6).flatten(),
+    };
+    let mut leading = routes.filter(|route| route.leads_anywhere);
+    Finding::Holds(!leading.any(|route| is_usable(links, &route.interface)))
 }
 
 /// Only what is known counts against an interface.
@@ -60,7 +65,7 @@ fn leads_beyond_the_link(address: &IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::observe::address::Address;
-    use crate::observe::route::Routes;
+    use crate::observe::route::{Route, Routes};
     use crate::observe::{Errno, ReadError};
 
     fn link(name: &str) -> Link {
@@ -94,14 +99,20 @@ mod tests {
                 address("wlan0", "192.168.2.57"),
                 address("wlan0", "fe80::1"),
             ])),
-            default_route_v4: Ok(Some("wlan0".into())),
-            default_route_v6: Ok(None),
-            default_routes: Ok(Some(vec!["wlan0".into()])),
             routes: Routes {
-                v4: Ok(None),
+                v4: Ok(Some(routes(&["wlan0"]))),
                 v6: Ok(None),
             },
         }
+    }
+
+    fn routes(interfaces: &[&str]) -> Vec<Route> {
+        let route = |interface: &&str| Route {
+            interface: (*interface).into(),
+            is_kubelets: true,
+            leads_anywhere: true,
+        };
+        interfaces.iter().map(route).collect()
     }
 
     fn changed(change: impl Fn(&mut Links)) -> Finding {
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn a_route_that_leads_nowhere_is_none() {
         assert_eq!(
-            changed(|links| links.default_routes = Ok(Some(vec![]))),
+            changed(|links| links.routes.v4 = Ok(Some(routes(&[])))),
             UNAVAILABLE
         );
         assert_eq!(changed(|links| wlan0(links).is_up = false), UNAVAILABLE);
@@ -149,7 +160,7 @@ mod tests {
     #[test]
     fn one_usable_route_of_several_is_enough() {
         let second = |links: &mut Links| {
-            links.default_routes = Ok(Some(vec!["eth0".into(), "wlan0".into()]));
+            links.routes.v4 = Ok(Some(routes(&["eth0", "wlan0"])));
             links.links.as_mut().unwrap().as_mut().unwrap()[0].has_carrier = Ok(Some(false));
         };
         assert_eq!(changed(second), AVAILABLE);
@@ -179,12 +190,9 @@ mod tests {
         let carrier = |links: &mut Links| wlan0(links).has_carrier = Err(failed());
         assert_eq!(changed(carrier), AVAILABLE);
         assert_eq!(
-            changed(|links| links.default_routes = Err(failed())),
+            changed(|links| links.routes.v6 = Err(failed())),
             Finding::Failed
         );
-        assert_eq!(
-            changed(|links| links.default_routes = Ok(None)),
-            Finding::Absent
-        );
+        assert_eq!(changed(|links| links.routes.v4 = Ok(None)), Finding::Absent);
     }
 }

@@ -18,8 +18,8 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
     found.add("fstab", &observation.fixed.fstab);
     found.add("links", &links.links);
     found.add("addresses", &links.addresses);
-    found.add("default_route_v4", &links.default_route_v4);
-    found.add("default_route_v6", &links.default_route_v6);
+    found.add("routes_v4", &links.routes.v4);
+    found.add("routes_v6", &links.routes.v6);
     found.add("ext4", &observation.storage.ext4);
     found.add("emmc", &observation.storage.emmc);
     found.add("under_voltage", &observation.power.is_under_voltage_alarm);

@@ -214,15 +214,8 @@ pub struct Links {
     pub links: Reading<Vec<network::Link>>,
     /// Addresses in the kernel's order, every interface and family.
     pub addresses: Reading<Vec<address::Address>>,
-    /// Interface of the best IPv4 default route.
-    pub default_route_v4: Reading<Box<str>>,
-    /// Interface of the best IPv6 default route.
-    pub default_route_v6: Reading<Box<str>>,
-    /// Interfaces on which kubelet looks for an address.
+    /// Default routes.
     pub routes: route::Routes,
-    /// Interfaces of every default route of either family, best first; absent where the kernel
-    /// shows no table.
-    pub default_routes: Reading<Vec<Box<str>>>,
 }
 
 /// What disks say of their own state: read every half minute.

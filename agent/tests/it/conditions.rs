@@ -717,9 +717,14 @@ fn a_full_disk_is_out_of_disk_until_there_is_room_again() {
     assert_eq!(timeline(OutOfDisk, &[(0, &image)]), [None]);
 }
 
+fn no_route(observation: &mut Observation) {
+    links(observation).routes.v4 = Ok(Some(vec![]));
+    links(observation).routes.v6 = Ok(Some(vec![]));
+}
+
 #[test]
 fn a_route_may_be_gone_for_half_a_minute() {
-    let gone = |observation: &mut Observation| links(observation).default_routes = Ok(Some(vec![]));
+    let gone = no_route;
     let at = timeline(
         NetworkUnavailable,
         &[
@@ -731,14 +736,17 @@ fn a_route_may_be_gone_for_half_a_minute() {
         ],
     );
     assert_eq!(at, [FALSE, FALSE, FALSE, TRUE, FALSE]);
-    let unknown = |observation: &mut Observation| links(observation).default_routes = Ok(None);
+    let unknown = |observation: &mut Observation| {
+        links(observation).routes.v4 = Ok(None);
+        links(observation).routes.v6 = Ok(None);
+    };
     assert_eq!(timeline(NetworkUnavailable, &[(0, &unknown)]), [None]);
 }
 
 #[test]
 fn what_is_switched_off_is_absent() {
     let bad = |observation: &mut Observation| {
-        links(observation).default_routes = Ok(Some(vec![]));
+        no_route(observation);
         usage(|usage| usage.available_bytes = 0)(observation);
     };
     for (reports_out_of_disk, reports_network_unavailable) in [(true, false), (false, true)] {

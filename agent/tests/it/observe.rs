@@ -113,14 +113,8 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("page size", format!("{:?}", fixed.page_size_bytes)),
         ("links", format!("{:?}", links.links)),
         ("addresses", format!("{:?}", links.addresses)),
-        (
-            "route v4",
-            format!("{:?}{:?}", links.default_route_v4, links.routes.v4),
-        ),
-        (
-            "route v6",
-            format!("{:?}{:?}", links.default_route_v6, links.routes.v6),
-        ),
+        ("route v4", format!("{:?}", links.routes.v4)),
+        ("route v6", format!("{:?}", links.routes.v6)),
         ("ext4", format!("{:?}", storage.ext4)),
         ("emmc", format!("{:?}", storage.emmc)),
         ("cpu", format!("{cpu:?}")),
@@ -378,7 +372,10 @@ fn a_fixture_with_a_wrong_key_is_refused() {
 fn what_is_read_rarely_is_read_again_when_asked_for() {
     let copy = fixture("raspberry-pi-4b/idle").copy();
     let mut observer = Observer::new(Root::open(copy.path()).unwrap(), Config::default());
-    let route = |observation: &Observation| observation.links.default_route_v4.clone();
+    let route = |observation: &Observation| {
+        let routes = observation.links.routes.v4.clone();
+        routes.map(|routes| Some(routes?.first()?.interface.clone()))
+    };
     assert_eq!(
         route(&observer.observe(Detail::Dropped)),
         Ok(Some("eth0".into()))
