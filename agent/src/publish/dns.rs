@@ -195,7 +195,7 @@ fn read(message: &[u8], id: u16) -> Option<Vec<Record>> {
     }
     let mut records = Vec::new();
     for _ in 0..count {
-        records.extend(reader.record()?);
+        reader.record(&mut records)?;
     }
     Some(records)
 }
@@ -245,8 +245,8 @@ impl<'m> Reader<'m> {
         Some(name)
     }
 
-    /// The next record; inside, `None` if it is not for us.
-    fn record(&mut self) -> Option<Option<Record>> {
+    /// Reads a record, and adds it if it is for us.
+    fn record(&mut self, records: &mut Vec<Record>) -> Option<()> {
         let name = self.name()?;
         let kind = self.number()?;
         let class = self.number()? & !CACHE_FLUSH;
@@ -255,7 +255,7 @@ impl<'m> Reader<'m> {
         let begin = self.at;
         let bytes = self.take(len)?;
         if class != CLASS_IN || is_taken_back {
-            return Some(None);
+            return Some(());
         }
         let mut within = Reader {
             message: self.message.get(..self.at)?,
@@ -275,9 +275,10 @@ impl<'m> Reader<'m> {
                 host: within.last_name()?,
             }
         } else {
-            return Some(None);
+            return Some(());
         };
-        Some(Some(Record { name, fact }))
+        records.push(Record { name, fact });
+        Some(())
     }
 
     /// A name after which nothing stands.

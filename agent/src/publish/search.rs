@@ -82,7 +82,7 @@ impl Search {
                 }
                 for name in self.instances(service) {
                     match self.server(name) {
-                        Some((_, _, host)) => self.ask_host(host, &mut questions),
+                        Some(server) => self.ask_host(server.host, &mut questions),
                         None => questions.push(Question {
                             name: name.clone(),
                             kind: Kind::Srv,
@@ -126,7 +126,7 @@ impl Search {
         let mut found: Vec<_> = self
             .instances(service)
             .filter_map(|name| {
-                let (order, port, host) = self.server(name)?;
+                let Server { order, port, host } = self.server(name)?;
                 // Whoever answers may name any host; only of this network is it to be believed.
                 let instance = Instance {
                     name: name.clone(),
@@ -151,8 +151,8 @@ impl Search {
             })
     }
 
-    /// Order, port and host of an instance; of several the one that comes first.
-    fn server(&self, instance: &Name) -> Option<((u16, Reverse<u16>), u16, &Name)> {
+    /// Where an instance is; of several places the one that comes first.
+    fn server(&self, instance: &Name) -> Option<Server<'_>> {
         let servers = self
             .facts
             .iter()
@@ -162,13 +162,23 @@ impl Search {
                     weight,
                     port,
                     host,
-                } if record.name == *instance && *port != 0 => {
-                    Some(((*priority, Reverse(*weight)), *port, host))
-                }
+                } if record.name == *instance && *port != 0 => Some(Server {
+                    order: (*priority, Reverse(*weight)),
+                    port: *port,
+                    host,
+                }),
                 Fact::Server { .. } | Fact::Instance(_) | Fact::V4(_) | Fact::V6(_) => None,
             });
         servers.min()
     }
+}
+
+/// Where an instance is; the fields in the order in which places are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Server<'s> {
+    order: (u16, Reverse<u16>),
+    port: u16,
+    host: &'s Name,
 }
 
 /// Where to connect to, unless no host can have this address.
