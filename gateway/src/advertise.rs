@@ -5,7 +5,7 @@
 //! beside the one that the system's responder may announce, so that the two never dispute it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
@@ -75,10 +75,11 @@ impl Offer {
 
     /// Over which interfaces it is said.
     fn interfaces(&self) -> IfKind {
-        match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IfKind::IPv4,
-            IpAddr::V6(ip) if ip.is_unspecified() => IfKind::All,
-            ip => IfKind::Addr(ip),
+        let ip = self.address.ip();
+        match (ip.is_unspecified(), ip.is_ipv4()) {
+            (true, true) => IfKind::IPv4,
+            (true, false) => IfKind::All,
+            (false, _) => IfKind::Addr(ip),
         }
     }
 }

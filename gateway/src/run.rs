@@ -164,9 +164,7 @@ pub async fn run(
     notify(&[NotifyState::Ready]);
     info!(version = env!("CARGO_PKG_VERSION"), fleet = %config.fleet, "gateway started");
     let ended = turning.turn(stop).await;
-    if let Some(advertisement) = advertisement {
-        advertisement.withdraw().await;
-    }
+    withdraw(advertisement).await;
     downlink.disconnect();
     let _ = stopping.send(true);
     ended
@@ -276,6 +274,12 @@ fn advertise(
             warn!(error = %Chain(&error), "nobody finds the embedded broker by itself");
             None
         }
+    }
+}
+
+async fn withdraw(advertisement: Option<Advertisement>) {
+    if let Some(advertisement) = advertisement {
+        advertisement.withdraw().await;
     }
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer};
 /// Every setting, resolved.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
     /// Which fleet's topics are read.
     pub fleet: FleetName,
