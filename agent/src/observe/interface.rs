@@ -12,10 +12,10 @@ const INTERFACES_MAX: usize = 8;
 
 const IFF_UP: u32 = 1 << 0;
 const IFF_LOOPBACK: u32 = 1 << 3;
-const IFF_RUNNING: u32 = 1 << 6;
 const IFF_MULTICAST: u32 = 1 << 12;
 
-/// The kernel's numbers of the interfaces that are up and take multicast.
+/// The kernel's numbers of the interfaces that are up and take multicast; `IFF_RUNNING` is not
+/// among the flags of this file.
 pub fn multicast_interfaces(root: &mut Root) -> Vec<u32> {
     const DIRECTORY: &str = "sys/class/net";
     let Ok(Some(names)) = root.list(DIRECTORY) else {
@@ -27,7 +27,7 @@ pub fn multicast_interfaces(root: &mut Root) -> Vec<u32> {
         let Ok(Some(flags)) = root.parse(&path("flags"), parse_flags) else {
             continue;
         };
-        let wanted = IFF_UP | IFF_RUNNING | IFF_MULTICAST;
+        let wanted = IFF_UP | IFF_MULTICAST;
         let is_usable = flags & (wanted | IFF_LOOPBACK) == wanted;
         if !is_usable || root.exists(&path("master")) {
             continue;
@@ -57,15 +57,15 @@ mod tests {
     }
 
     #[test]
-    fn only_running_interfaces_that_take_multicast_are_asked() {
+    fn only_interfaces_that_are_up_and_take_multicast_are_asked() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        interface(path, "lo", "0x49\n", "1\n");
-        interface(path, "eth0", "0x1043\n", "2\n");
-        interface(path, "wlan0", "0x1003\n", "3\n");
-        interface(path, "tun0", "0x10d1\n", "4\n");
-        interface(path, "wwan0", "0xd1\n", "5\n");
-        interface(path, "veth0", "0x1043\n", "6\n");
+        interface(path, "lo", "0x9\n", "1\n");
+        interface(path, "eth0", "0x1003\n", "2\n");
+        interface(path, "wlan0", "0x1002\n", "3\n");
+        interface(path, "tun0", "0x1091\n", "4\n");
+        interface(path, "wwan0", "0x91\n", "5\n");
+        interface(path, "veth0", "0x1003\n", "6\n");
         std::fs::create_dir(path.join("sys/class/net/veth0/master")).unwrap();
         let mut root = Root::open(path).unwrap();
         assert_eq!(multicast_interfaces(&mut root), [2, 4]);
