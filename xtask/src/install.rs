@@ -50,6 +50,15 @@ impl Need {
     }
 }
 
+/// Debian's compiler and the packages that bring it and its sources. It can build `core` and `std`
+/// for any target, so that no network but the distribution's is needed.
+pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+pub(crate) const DEBIAN_RUST: &[Need] = &[
+    Need::Package("rustc-web"),
+    Need::Package("rust-web-src"),
+    Need::Package("libstd-rust-web-dev"),
+];
+
 /// `apt-get update` once per run is enough.
 static PACKAGE_LISTS_ARE_FRESH: AtomicBool = AtomicBool::new(false);
 
@@ -154,6 +163,16 @@ impl Privilege {
 
 /// A tool that the Python package index carries as a ready-made binary.
 pub(crate) fn python_tool(repo: &Repo, name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    python_tool_with(repo, name, version, &[])
+}
+
+/// The same, for a tool that needs others beside it, each named with its version.
+pub(crate) fn python_tool_with(
+    repo: &Repo,
+    name: &str,
+    version: &str,
+    others: &[&str],
+) -> anyhow::Result<PathBuf> {
     let venv = repo.cache.join("python").join(format!("{name}-{version}"));
     let tool = venv.join("bin").join(name);
     if shell::succeeds(Command::new(&tool).arg("--version")) {
@@ -180,7 +199,8 @@ pub(crate) fn python_tool(repo: &Repo, name: &str, version: &str) -> anyhow::Res
     shell::run(
         Command::new(venv.join("bin/pip"))
             .args(pip)
-            .arg(format!("{name}=={version}")),
+            .arg(format!("{name}=={version}"))
+            .args(others),
     )?;
     Ok(tool)
 }

@@ -11,6 +11,7 @@ mod suites;
 mod tidy;
 mod test;
 mod demo;
+mod cross;
 mod bench;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Tidy,
     /// Starts a gateway and an agent on this machine and shows its Node.
     Demo,
+    /// Builds the programs for boards and holds their sizes against limits.
+    Cross(cross::Args),
     /// Measures what the project promises; prints a table and writes bench.json.
     Bench(bench::Passed),
     /// Plays many agents against a broker.
@@ -60,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(&repo, &args),
         Command::Tidy => tidy::run(&repo),
         Command::Demo => demo::run(&repo),
+        Command::Cross(args) => cross::run(&repo, &args),
         Command::Bench(passed) => bench::bench(&repo, &passed),
         Command::Fleet(passed) => bench::fleet(&repo, &passed),
     }

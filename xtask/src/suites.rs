@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::bail;
 use serde_json::Value;
 
-use crate::install::{self, Need};
+use crate::install::{self, DEBIAN_RUST, DEBIAN_RUSTC, Need};
 use crate::repo::Repo;
 use crate::shell;
 use crate::tidy;
@@ -244,15 +244,6 @@ fn deny(context: &Context<'_>) -> anyhow::Result<Outcome> {
     shell::run(&mut command(&["check", "--disable-fetch", "advisories"]))?;
     Ok(Outcome::Passed)
 }
-
-/// Debian's compiler and the packages that bring it and its sources. It can build `core` for any
-/// target, so that no network but the distribution's is needed.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const DEBIAN_RUST: &[Need] = &[
-    Need::Package("rustc-web"),
-    Need::Package("rust-web-src"),
-    Need::Package("libstd-rust-web-dev"),
-];
 
 fn no_std(context: &Context<'_>) -> anyhow::Result<Outcome> {
     let mut build = context.repo.cargo();

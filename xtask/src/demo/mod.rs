@@ -5,8 +5,8 @@
 //! The children run in process groups of their own, so that Ctrl-C reaches only us and the
 //! agent can say goodbye while there is still a gateway to hear it.
 
-mod ports;
-mod child;
+pub(crate) mod ports;
+pub(crate) mod child;
 mod witness;
 
 use std::fs;
