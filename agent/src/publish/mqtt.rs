@@ -23,10 +23,10 @@ use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, STABLE_AFTER};
+use super::backoff::Backoff;
 use super::locate::{Locator, Place};
 use super::tls::Tls;
-use super::trouble::{Trouble, io_trouble, one_line, tls_trouble};
+use super::trouble::{Trouble, contested, io_trouble, one_line, tls_trouble};
 use super::{Notice, Outbox, Sent};
 
 /// A broker keeps our session this long, which is what lets it hold the will back.
@@ -433,23 +433,6 @@ fn keep_alive(interval: Duration) -> Duration {
     }
 }
 
-/// Mosquitto closes a connection that was taken over without a word: it shows by repetition.
-fn contested(short_lives: &mut u32, lifetime: Option<Duration>, trouble: Trouble) -> Trouble {
-    /// A broker may restart twice while it is set up.
-    const SHORT_LIVES_MAX: u32 = 2;
-    let is_short = lifetime.is_some_and(|lifetime| lifetime < STABLE_AFTER);
-    if !is_short || trouble != Trouble::Closed {
-        *short_lives = 0;
-        return trouble;
-    }
-    *short_lives = short_lives.saturating_add(1);
-    if *short_lives > SHORT_LIVES_MAX {
-        Trouble::Contested
-    } else {
-        trouble
-    }
-}
-
 fn random_will(random: fn() -> u64) -> Will {
     let mut will = [0; Will::LEN];
     for chunk in will.chunks_mut(8) {
@@ -535,18 +518,5 @@ mod tests {
         assert_eq!(last_will.topic.as_ref(), b"nodling/home/will/attic");
         let frame = nodling_protocol::Frame::parse(&last_will.message).unwrap();
         assert_eq!(frame.will(), Ok(will));
-    }
-
-    #[test]
-    fn connections_that_keep_being_short_are_contested() {
-        let mut lives = 0;
-        let short = Some(Duration::from_secs(3));
-        let mut end = |lifetime, trouble| contested(&mut lives, lifetime, trouble);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
-        assert_eq!(end(Some(STABLE_AFTER), Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(None, Trouble::Refused), Trouble::Refused);
     }
 }
