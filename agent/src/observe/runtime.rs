@@ -18,8 +18,9 @@ use tracing::{info, warn};
 use super::cri::{Answer, CriError, Exchange, request};
 use super::root::Root;
 
-/// A runtime that is well answers in milliseconds.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// A runtime that is well answers in milliseconds, and in seconds while the card is busy. Nobody
+/// but `assess` waits for it.
+const DEADLINE: Duration = Duration::from_secs(3);
 /// A new version is shown about as soon as a kubelet would write it.
 const ASK_EVERY: Duration = Duration::from_mins(5);
 /// A runtime that is down is likely to be up soon.

@@ -119,7 +119,7 @@ async fn a_runtime_that_does_not_answer_is_unknown_within_its_deadline() {
     listen(root.path(), CONTAINERD, Play::Hang);
     let start = tokio::time::Instant::now();
     assert_eq!(shown(&root, None).await, "containerd://Unknown");
-    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    assert!(start.elapsed() < std::time::Duration::from_secs(30));
 }
 
 #[tokio::test]

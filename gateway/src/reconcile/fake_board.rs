@@ -32,6 +32,8 @@ pub(super) struct Board {
     pub(super) taints: Vec<(&'static str, &'static str)>,
     pub(super) addresses: Vec<(AddressKind, &'static str)>,
     pub(super) register_node: bool,
+    /// What its owner has it offer, if anything.
+    pub(super) pods: Option<u64>,
     pub(super) customs: Vec<(&'static str, &'static str)>,
 }
 
@@ -65,6 +67,7 @@ impl Board {
                 (AddressKind::Hostname, name),
             ],
             register_node: true,
+            pods: None,
             customs: Vec::new(),
         }
     }
@@ -96,10 +99,11 @@ impl Board {
     }
 
     pub(super) fn facts(&mut self, now: Moment) -> Vec<u8> {
+        let pods = self.pods.map(|pods| ("pods", pods));
         let list = |pairs: &[(&'static str, u64)]| {
+            let pairs = pairs.iter().copied().chain(pods);
             pairs
-                .iter()
-                .map(|&(name, amount)| Resource { name, amount })
+                .map(|(name, amount)| Resource { name, amount })
                 .collect()
         };
         let labels = self.labels.clone();

@@ -623,6 +623,31 @@ fn what_others_wrote_survives_and_what_is_ours_is_put_right() {
 }
 
 #[test]
+fn a_board_whose_owner_asks_for_pods_shows_them_and_stays_tainted() {
+    let (mut world, mut board) = (embedded(), attic());
+    world.join(&mut board);
+    let pods = |world: &World| {
+        let status = &world.kubernetes.nodes["attic"]["status"];
+        [&status["capacity"]["pods"], &status["allocatable"]["pods"]].map(Clone::clone)
+    };
+    assert_eq!(pods(&world), ["0", "0"]);
+    board.pods = Some(110);
+    board.reopen();
+    world.join(&mut board);
+    world.live(&mut board, secs(20));
+    assert_eq!(pods(&world), ["110", "110"]);
+    assert_eq!(
+        world.kubernetes.taints("attic"),
+        ["nodling.dev/agent-only:NoSchedule"]
+    );
+    board.pods = None;
+    board.reopen();
+    world.join(&mut board);
+    world.live(&mut board, secs(20));
+    assert_eq!(pods(&world), ["0", "0"]);
+}
+
+#[test]
 fn an_extended_resource_is_allocatable_while_it_is_capacity() {
     let (mut world, mut board) = (embedded(), attic());
     world.join(&mut board);

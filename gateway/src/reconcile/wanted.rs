@@ -208,8 +208,9 @@ fn amounts(resources: &heapless::Vec<Resource<'_>, MAX_RESOURCES>) -> BTreeMap<S
         .filter(|resource| is_resource(resource.name))
         .map(|resource| (resource.name.to_owned(), quantity(resource)))
         .collect();
-    // Nothing can run here, whatever the agent says.
-    amounts.insert("pods".to_owned(), Quantity("0".to_owned()));
+    // Nothing can run here; a board's owner may still ask to show a number (decision 0013).
+    let none = || Quantity("0".to_owned());
+    amounts.entry("pods".to_owned()).or_insert_with(none);
     amounts
 }
 
@@ -217,7 +218,7 @@ fn amounts(resources: &heapless::Vec<Resource<'_>, MAX_RESOURCES>) -> BTreeMap<S
 pub(super) fn is_resource(name: &str) -> bool {
     match name.split_once('/') {
         None => {
-            matches!(name, "cpu" | "memory" | "ephemeral-storage")
+            matches!(name, "cpu" | "memory" | "ephemeral-storage" | "pods")
                 || name
                     .strip_prefix("hugepages-")
                     .is_some_and(|size| !size.is_empty() && is_qualified_name(name))
