@@ -20,6 +20,7 @@ use nodling_agent::observe::runtime::{Asker, Runtime};
 use nodling_agent::observe::trigger::Resource;
 use nodling_agent::observe::{self, Detail, Observation, Observer, sensor};
 use nodling_agent::parts::{Parts, Ports, Signal};
+use nodling_agent::publish::locate::Locator;
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Outbox, tls};
 use nodling_agent::registration::Registration;
@@ -239,10 +240,8 @@ async fn live(
     config: Config,
     environment: Environment,
 ) -> anyhow::Result<()> {
-    let broker = config.broker.clone().ok_or_else(|| {
-        let file = arguments.config.as_deref();
-        ConfigError::NoBroker(file.unwrap_or(Path::new(DEFAULT_FILE)).into())
-    })?;
+    let locator = locator(arguments, &config).await?;
+    let broker = locator.shown();
     let pem = config.read_pem()?;
     let tls = pem
         .map(|pem| tls::client_config(&pem))
@@ -261,7 +260,7 @@ async fn live(
     let node = config.node_name(&observation.fixed.host.hostname)?;
     let instance = identity(&config.state_dir(&environment));
     let session = Session::new(
-        broker.clone(),
+        locator,
         tls,
         Fleet::parse(&config.fleet)?,
         NodeName::parse(&node)?,
@@ -274,7 +273,7 @@ async fn live(
         encoder: Encoder::new(instance, number),
         node,
         registration: config.registration,
-        broker: broker.address(),
+        broker: broker.clone(),
         interval: config.interval,
         random,
     };
@@ -283,7 +282,7 @@ async fn live(
     let (outbox, outbox_out) = watch::channel(Outbox::new(config.interval));
     let signals = listen()?;
     let agent = Agent::start(parts);
-    telemetry::ready(&format!("connecting to {}", broker.address()));
+    telemetry::ready(&format!("connecting to {broker}"));
     tokio::spawn(asker.run());
     tokio::spawn(session.run(outbox_out, notices_in, random));
     let ends = Ports {
@@ -303,6 +302,21 @@ async fn live(
     });
     work.await.context("the agent's loop")??;
     Ok(())
+}
+
+/// Who finds the broker. Where nothing says which and none announces itself, a human must act.
+async fn locator(arguments: &Arguments, config: &Config) -> Result<Locator, ConfigError> {
+    let locator = match &config.broker {
+        Some(broker) => Locator::at(broker.clone()),
+        None => Locator::announced(config.is_tls()),
+    };
+    let mut locator = locator.below(&arguments.root);
+    if config.broker.is_none() && locator.locate(random).await.is_err() {
+        let file = arguments.config.as_deref();
+        let file = file.unwrap_or(Path::new(DEFAULT_FILE));
+        return Err(ConfigError::NoBroker(file.into()));
+    }
+    Ok(locator)
 }
 
 /// The identity that is kept, or one for this run.

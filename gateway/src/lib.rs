@@ -16,6 +16,7 @@ pub mod time;
 pub mod backoff;
 pub mod seen;
 pub mod broker;
+pub mod advertise;
 pub mod receive;
 pub mod decode;
 pub mod roster;

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminError};
+use crate::advertise::{Advertisement, Offer};
 use crate::apiserver::{self, Store};
 use crate::apply::Applier;
 use crate::backoff::next_random;
@@ -159,9 +160,11 @@ pub async fn run(
         watched,
         tasks,
     };
+    let advertisement = advertise(&config, &environment, addresses.broker);
     notify(&[NotifyState::Ready]);
     info!(version = env!("CARGO_PKG_VERSION"), fleet = %config.fleet, "gateway started");
     let ended = turning.turn(stop).await;
+    withdraw(advertisement).await;
     downlink.disconnect();
     let _ = stopping.send(true);
     ended
@@ -248,6 +251,36 @@ async fn open_broker(
     let url = BrokerUrl::plain(reachable(broker.address));
     tasks.spawn(async move { broker.ended().await.into() });
     Ok(url)
+}
+
+/// Announces the embedded broker. Who cannot be found can still be configured: no reason to end.
+fn advertise(
+    config: &Config,
+    environment: &Environment,
+    address: Option<SocketAddr>,
+) -> Option<Advertisement> {
+    let address = address.filter(|_| config.announce_broker)?;
+    let fleet = config.fleet.to_string();
+    let offer = Offer::of(address, &environment.host_name, &fleet)?;
+    match Advertisement::start(&offer) {
+        Ok(advertisement) => {
+            info!(
+                name = advertisement.name(),
+                "announcing the embedded broker"
+            );
+            Some(advertisement)
+        }
+        Err(error) => {
+            warn!(error = %Chain(&error), "nobody finds the embedded broker by itself");
+            None
+        }
+    }
+}
+
+async fn withdraw(advertisement: Option<Advertisement>) {
+    if let Some(advertisement) = advertisement {
+        advertisement.withdraw().await;
+    }
 }
 
 async fn open_pages(

@@ -54,7 +54,7 @@ pub struct Config {
     pub node_name: Option<String>,
     /// The set of nodes that share a gateway.
     pub fleet: String,
-    /// Where the broker listens.
+    /// Where the broker listens; without it one that announces itself.
     pub broker: Option<Broker>,
     /// Where the identity is kept.
     pub state_dir: Option<PathBuf>,
@@ -161,7 +161,10 @@ pub enum ConfigError {
     )]
     HostName(String),
     /// There is nothing to connect to.
-    #[error("no broker: set broker = \"mqtt://host\" in {0}, or pass --broker")]
+    #[error(
+        "no broker: set broker = \"mqtt://host\" in {0}, or pass --broker; none announced itself in \
+         the local network"
+    )]
     NoBroker(PathBuf),
     /// A password for nobody.
     #[error("there is a broker password and no user name: set broker = \"mqtt://user@host\"")]
@@ -343,9 +346,17 @@ impl Config {
             .unwrap_or_else(system)
     }
 
+    /// Whether the broker speaks TLS; one that is yet to be found must if `[tls]` says how.
+    pub fn is_tls(&self) -> bool {
+        let by_tables = self.tls != publish::Config::default();
+        self.broker
+            .as_ref()
+            .map_or(by_tables, |broker| broker.is_tls)
+    }
+
     /// Contents of the files that TLS needs; `None` for a broker without TLS.
     pub fn read_pem(&self) -> Result<Option<Pem>, ConfigError> {
-        if !self.broker.as_ref().is_some_and(|broker| broker.is_tls) {
+        if !self.is_tls() {
             return Ok(None);
         }
         let file = |key: &'static str, path: &Path| {

@@ -35,7 +35,7 @@ impl fmt::Display for Resolved<'_> {
         writeln!(f, "fleet = {fleet:?}")?;
         match broker {
             Some(broker) => writeln!(f, "broker = \"{broker}\"")?,
-            None => writeln!(f, "# broker is not set")?,
+            None => writeln!(f, "# broker is not set: one that announces itself")?,
         }
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
         writeln!(f, "interval = \"{}\"", show_duration(*interval))?;

@@ -26,6 +26,7 @@ mod mount;
 pub mod route;
 pub mod fstab;
 pub mod network;
+pub mod interface;
 pub mod pressure;
 pub mod trigger;
 pub mod thermal;

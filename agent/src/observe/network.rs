@@ -91,7 +91,7 @@ const IFF_UP: u32 = 1 << 0;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;
 
-fn parse_flags(text: &[u8]) -> Result<u32, Flaw> {
+pub(super) fn parse_flags(text: &[u8]) -> Result<u32, Flaw> {
     let digits = text.trim_ascii().strip_prefix(b"0x");
     digits
         .and_then(hexadecimal)

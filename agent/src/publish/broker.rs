@@ -113,6 +113,13 @@ impl Broker {
         })
     }
 
+    /// Whether multicast DNS knows the host, if anything does.
+    pub fn is_local(&self) -> bool {
+        let host = self.host.strip_suffix('.').unwrap_or(&self.host);
+        let last = host.rsplit_once('.').map(|(_, last)| last);
+        last.is_some_and(|last| last.eq_ignore_ascii_case("local"))
+    }
+
     /// `host:port`, for people.
     pub fn address(&self) -> String {
         if self.host.contains(':') {
@@ -245,6 +252,21 @@ mod tests {
         assert_eq!((broker.host.as_str(), broker.port), ("fd00::1", 1884));
         assert_eq!(broker.to_string(), "mqtt://[fd00::1]:1884");
         assert_eq!(parse("mqtts://[::1]").port, 8883);
+    }
+
+    #[test]
+    fn names_below_local_are_those_of_multicast_dns() {
+        assert!(parse("mqtt://attic.local").is_local());
+        assert!(parse("mqtts://Attic.LOCAL.:2883").is_local());
+        for other in [
+            "local",
+            "attic.local.example",
+            "attic.lan",
+            "10.0.0.1",
+            "[fe80::1]",
+        ] {
+            assert!(!parse(&format!("mqtt://{other}")).is_local(), "{other}");
+        }
     }
 
     #[test]

@@ -7,7 +7,11 @@
 pub mod backoff;
 pub mod broker;
 pub mod tls;
+pub mod dns;
+pub mod search;
+pub mod multicast;
 pub mod trouble;
+pub mod locate;
 pub mod mqtt;
 
 use std::path::PathBuf;

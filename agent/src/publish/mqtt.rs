@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nodling_protocol::frame::encode_will;
@@ -21,13 +20,13 @@ use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError, TlsError,
 };
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use rustls::ClientConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, STABLE_AFTER};
-use super::broker::Broker;
-use super::trouble::{Trouble, io_trouble, one_line, tls_trouble};
+use super::backoff::Backoff;
+use super::locate::{Locator, Place};
+use super::tls::Tls;
+use super::trouble::{Trouble, contested, io_trouble, one_line, tls_trouble};
 use super::{Notice, Outbox, Sent};
 
 /// A broker keeps our session this long, which is what lets it hold the will back.
@@ -55,8 +54,8 @@ const UP_ALIAS: u16 = 1;
 /// Whom to connect to, and as whom.
 #[derive(Clone, Debug)]
 pub struct Session {
-    broker: Broker,
-    tls: Option<Arc<ClientConfig>>,
+    locator: Locator,
+    tls: Option<Tls>,
     client_id: String,
     up: String,
     down: String,
@@ -67,15 +66,15 @@ pub struct Session {
 impl Session {
     /// Describes the session of one node.
     pub fn new(
-        broker: Broker,
-        tls: Option<Arc<ClientConfig>>,
+        locator: Locator,
+        tls: Option<Tls>,
         fleet: Fleet<'_>,
         node: NodeName<'_>,
         instance_tail: u16,
     ) -> Self {
         let topic = |topic: Topic<'_>| topic.render(fleet).as_str().to_owned();
         Self {
-            broker,
+            locator,
             tls,
             client_id: format!("nodling-{node}-{instance_tail:04x}"),
             up: topic(Topic::Up(node)),
@@ -94,24 +93,25 @@ impl Session {
     ) {
         let mut backoff = Backoff::default();
         let mut short_lives = 0;
+        let mut locator = self.locator.clone();
         for number in 1.. {
-            let mut connection = Connection {
-                number,
-                session: &self,
-                notices: &notices,
-                since: None,
-                sent: Sent::default(),
-                unacked: VecDeque::with_capacity(UNACKED_MAX),
-                alias: Alias::Refused,
-                is_refused: false,
-                is_ending: false,
+            let place = tokio::select! {
+                place = locator.locate(random) => place,
+                () = closing(&mut outbox) => return,
             };
-            let will = random_will(random);
-            let trouble = match connection.live(will, &mut outbox).await {
-                End::Closed => return,
-                End::Lost(trouble) => trouble,
+            let (lifetime, trouble) = match place {
+                Err(trouble) => (None, trouble),
+                Ok(place) => {
+                    let mut connection = Connection::new(number, &self, place, &notices);
+                    match connection.live(random_will(random), &mut outbox).await {
+                        End::Closed => return,
+                        End::Lost(trouble) => {
+                            (connection.since.map(|since| since.elapsed()), trouble)
+                        }
+                    }
+                }
             };
-            let lifetime = connection.since.map(|since| since.elapsed());
+            locator.tried(lifetime.is_some());
             if let Some(lifetime) = lifetime {
                 backoff.connected_for(lifetime);
             }
@@ -127,20 +127,17 @@ impl Session {
         }
     }
 
-    fn options(&self, will: &Will, interval: Duration) -> MqttOptions {
-        // The client joins host and port with a colon; brackets belong to it, unless TLS compares
-        // the name: then the resolver copes with the last colon.
-        let host = match &self.tls {
-            None if self.broker.host.contains(':') => format!("[{}]", self.broker.host),
-            _ => self.broker.host.clone(),
-        };
-        let mut options = MqttOptions::new(&self.client_id, host, self.broker.port);
-        if let Some(user) = &self.broker.user {
-            let password = self.broker.password.as_ref();
+    fn options(&self, place: &Place, will: &Will, interval: Duration) -> MqttOptions {
+        let broker = &place.broker;
+        let mut options = MqttOptions::new(&self.client_id, place.host(), broker.port);
+        if let Some(user) = &broker.user {
+            let password = broker.password.as_ref();
             options.set_credentials(user, password.map_or("", |password| password.reveal()));
         }
         if let Some(tls) = &self.tls {
-            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            // The client verifies what it connects to; that is the address of a name.
+            let by_address = place.address.and_then(|_| tls.by_address(&broker.host));
+            let tls = TlsConfiguration::Rustls(by_address.unwrap_or_else(|| tls.by_name()));
             options.set_transport(Transport::tls_with_config(tls));
         }
         let mut network = NetworkOptions::new();
@@ -197,6 +194,7 @@ enum Alias {
 struct Connection<'s> {
     number: u64,
     session: &'s Session,
+    place: Place,
     notices: &'s mpsc::Sender<Notice>,
     since: Option<Instant>,
     sent: Sent,
@@ -206,10 +204,30 @@ struct Connection<'s> {
     is_ending: bool,
 }
 
-impl Connection<'_> {
+impl<'s> Connection<'s> {
+    fn new(
+        number: u64,
+        session: &'s Session,
+        place: Place,
+        notices: &'s mpsc::Sender<Notice>,
+    ) -> Self {
+        Self {
+            number,
+            session,
+            place,
+            notices,
+            since: None,
+            sent: Sent::default(),
+            unacked: VecDeque::with_capacity(UNACKED_MAX),
+            alias: Alias::Refused,
+            is_refused: false,
+            is_ending: false,
+        }
+    }
+
     async fn live(&mut self, will: Will, outbox: &mut watch::Receiver<Outbox>) -> End {
         let interval = outbox.borrow_and_update().interval();
-        let options = self.session.options(&will, interval);
+        let options = self.session.options(&self.place, &will, interval);
         let (client, mut event_loop) = AsyncClient::new(options, REQUESTS);
         loop {
             let wanted = keep_alive(outbox.borrow().interval());
@@ -376,7 +394,7 @@ impl Connection<'_> {
 
     fn trouble(&self, err: &ConnectionError) -> Trouble {
         let trouble = trouble(err);
-        let is_local = self.session.broker.host.rsplit('.').next() == Some("local");
+        let is_local = self.place.broker.is_local();
         if trouble == Trouble::Closed && self.since.is_none() {
             match self.session.tls {
                 Some(_) => Trouble::ClosedAtOnceTls,
@@ -412,23 +430,6 @@ fn keep_alive(interval: Duration) -> Duration {
         KEEP_ALIVE_MAX
     } else {
         DEAD_AFTER / 2
-    }
-}
-
-/// Mosquitto closes a connection that was taken over without a word: it shows by repetition.
-fn contested(short_lives: &mut u32, lifetime: Option<Duration>, trouble: Trouble) -> Trouble {
-    /// A broker may restart twice while it is set up.
-    const SHORT_LIVES_MAX: u32 = 2;
-    let is_short = lifetime.is_some_and(|lifetime| lifetime < STABLE_AFTER);
-    if !is_short || trouble != Trouble::Closed {
-        *short_lives = 0;
-        return trouble;
-    }
-    *short_lives = short_lives.saturating_add(1);
-    if *short_lives > SHORT_LIVES_MAX {
-        Trouble::Contested
-    } else {
-        trouble
     }
 }
 
@@ -491,6 +492,7 @@ fn state_trouble(err: &StateError) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::broker::Broker;
 
     #[test]
     fn a_dead_path_is_noticed_within_twenty_seconds_at_any_interval() {
@@ -509,25 +511,12 @@ mod tests {
             Fleet::parse("home").unwrap(),
             NodeName::parse("attic").unwrap(),
         );
-        let session = Session::new(broker, None, fleet, node, 0x0ABC);
+        let session = Session::new(Locator::at(broker), None, fleet, node, 0x0ABC);
         assert_eq!(session.client_id, "nodling-attic-0abc");
         let will = Will([7; Will::LEN]);
         let last_will = session.last_will(&will);
         assert_eq!(last_will.topic.as_ref(), b"nodling/home/will/attic");
         let frame = nodling_protocol::Frame::parse(&last_will.message).unwrap();
         assert_eq!(frame.will(), Ok(will));
-    }
-
-    #[test]
-    fn connections_that_keep_being_short_are_contested() {
-        let mut lives = 0;
-        let short = Some(Duration::from_secs(3));
-        let mut end = |lifetime, trouble| contested(&mut lives, lifetime, trouble);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
-        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
-        assert_eq!(end(Some(STABLE_AFTER), Trouble::Closed), Trouble::Closed);
-        assert_eq!(end(None, Trouble::Refused), Trouble::Refused);
     }
 }

@@ -4,8 +4,11 @@
 //! never holds more of a foreign message than one line.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
+
+use super::backoff::STABLE_AFTER;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,8 +20,14 @@ pub enum Trouble {
     #[error("the name does not resolve: check the broker's name, or use its address")]
     Unresolvable,
     /// No such host, and the name needs multicast DNS.
-    #[error("the name does not resolve: .local names need multicast DNS, use the address instead")]
+    #[error(
+        "the name does not resolve, and nobody in the local network answers to it (multicast DNS, \
+         UDP port 5353): is the broker's host up? Else use its address"
+    )]
     UnresolvableLocal,
+    /// No broker is configured, and the network names none.
+    #[error("no broker is configured, and none announced itself in the local network")]
+    NoneAnnounced,
     /// No packet comes back.
     #[error("no answer: check address and firewall")]
     TimedOut,
@@ -177,6 +186,27 @@ pub(super) fn tls_trouble(err: &rustls::Error) -> Trouble {
     }
 }
 
+/// Mosquitto closes a connection that was taken over without a word: it shows by repetition.
+pub(super) fn contested(
+    short_lives: &mut u32,
+    lifetime: Option<Duration>,
+    trouble: Trouble,
+) -> Trouble {
+    /// A broker may restart twice while it is set up.
+    const SHORT_LIVES_MAX: u32 = 2;
+    let is_short = lifetime.is_some_and(|lifetime| lifetime < STABLE_AFTER);
+    if !is_short || trouble != Trouble::Closed {
+        *short_lives = 0;
+        return trouble;
+    }
+    *short_lives = short_lives.saturating_add(1);
+    if *short_lives > SHORT_LIVES_MAX {
+        Trouble::Contested
+    } else {
+        trouble
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +217,18 @@ mod tests {
         let err = std::io::Error::new(ErrorKind::InvalidData, not_yet);
         assert_eq!(io_trouble(&err), Trouble::NotYetValid);
         assert!(Trouble::NotYetValid.to_string().contains("clock"));
+    }
+
+    #[test]
+    fn connections_that_keep_being_short_are_contested() {
+        let mut lives = 0;
+        let short = Some(Duration::from_secs(3));
+        let mut end = |lifetime, trouble| contested(&mut lives, lifetime, trouble);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
+        assert_eq!(end(short, Trouble::Closed), Trouble::Contested);
+        assert_eq!(end(Some(STABLE_AFTER), Trouble::Closed), Trouble::Closed);
+        assert_eq!(end(None, Trouble::Refused), Trouble::Refused);
     }
 }

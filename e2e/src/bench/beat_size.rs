@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nodling_agent::publish::broker::Broker;
+use nodling_agent::publish::locate::Locator;
 use nodling_agent::publish::mqtt::Session;
 use nodling_agent::publish::{Notice, Outbox, Slot};
 use nodling_protocol::{Fleet, NodeName};
@@ -75,7 +76,7 @@ impl Talk {
         let (to_notices, notices) = mpsc::channel(16);
         let broker = Broker::parse(&format!("mqtt://{tap}"))?;
         let (fleet, node) = (Fleet::parse("home")?, NodeName::parse(board::NAME)?);
-        let session = Session::new(broker, None, fleet, node, 0xCDEF);
+        let session = Session::new(Locator::at(broker), None, fleet, node, 0xCDEF);
         tokio::spawn(session.run(newest, to_notices, || getrandom::u64().unwrap_or_default()));
         Ok(Self { outbox, notices })
     }

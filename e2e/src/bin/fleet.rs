@@ -120,7 +120,8 @@ fn trust(path: &PathBuf) -> Result<Arc<ClientConfig>> {
         roots,
         identity: None,
     };
-    client_config(&pem).with_context(|| format!("using {}", path.display()))
+    let tls = client_config(&pem).with_context(|| format!("using {}", path.display()))?;
+    Ok(tls.by_name())
 }
 
 /// A number of seconds, or one with a unit.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer};
 /// Every setting, resolved.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
     /// Which fleet's topics are read.
     pub fleet: FleetName,
@@ -29,6 +30,8 @@ pub struct Config {
     /// Where to run a broker of one's own, instead.
     #[serde(deserialize_with = "values::some_address")]
     pub embedded_broker: Option<SocketAddr>,
+    /// Whether that is announced in the local network, unless it listens on loopback.
+    pub announce_broker: bool,
     /// The cluster to write to; without it, and outside of a cluster, the embedded API.
     pub kubeconfig: Option<PathBuf>,
     /// Where the embedded API listens for `kubectl`.
@@ -121,6 +124,7 @@ impl Default for Config {
             fleet: "home".parse().expect("a lower-case word"),
             broker: None,
             embedded_broker: None,
+            announce_broker: true,
             kubeconfig: None,
             api_listen: loopback(16443),
             data_dir: None,
@@ -353,6 +357,7 @@ impl fmt::Display for Config {
         if let Some(address) = self.embedded_broker {
             text(f, "embedded_broker", &address)?;
         }
+        writeln!(f, "announce_broker = {}", self.announce_broker)?;
         path(f, "kubeconfig", &self.kubeconfig)?;
         text(f, "api_listen", &self.api_listen)?;
         path(f, "data_dir", &self.data_dir)?;
