@@ -1,13 +1,13 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
 use nodling_agent::assess::{Assessment, Config, State, assess};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
-use nodling_agent::observe::{Detail, Observation};
+use nodling_agent::observe::{Detail, Fixed, Observation, ReadError};
 use nodling_protocol::ConditionKind::{DiskPressure, MemoryPressure, PidPressure, Ready};
 use nodling_protocol::{
     ConditionKind, Facts, Frame, Heartbeat, Instance, Kind, Status, Vitals, WillHash,
@@ -178,6 +178,60 @@ fn disk_pressure_lasts_the_kubelets_transition_period() {
         ],
     );
     assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, FALSE, TRUE]);
+}
+
+/// The amounts of the resources that are read, after each observation.
+fn capacities(state: &mut State, observations: &[Observation]) -> Vec<Vec<(String, u64)>> {
+    let amounts = |observation: &Observation| {
+        let capacity = assess(state, observation).capacity;
+        let amounts = capacity.into_iter();
+        amounts
+            .map(|has| (has.name.into_owned(), has.amount))
+            .collect()
+    };
+    observations.iter().map(amounts).collect()
+}
+
+#[test]
+fn capacity_survives_readings_that_fail() {
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    let sound = observe(&fixture("raspberry-pi-4b/idle").path);
+    let mut briefly = sound.clone();
+    (briefly.root_usage, briefly.memory) = (Err(err()), Err(err()));
+    let mut anew = briefly.clone();
+    let fixed = Arc::make_mut(&mut anew.fixed);
+    (fixed.processors, fixed.huge_pages) = (Err(err()), Err(err()));
+    let at = capacities(
+        &mut State::default(),
+        &[sound.clone(), briefly.clone(), anew.clone(), sound.clone()],
+    );
+    assert!(at[0].iter().any(|(name, _)| name == "ephemeral-storage"));
+    assert!(at[0].iter().any(|(name, _)| name == "memory"));
+    assert!(at.iter().all(|amounts| *amounts == at[0]), "{at:#?}");
+    // What could not be read at first is taken as soon as it can.
+    let late = capacities(&mut State::default(), &[briefly, sound]);
+    assert_eq!(late[1], at[0]);
+    assert_ne!(late[0], at[0]);
+}
+
+#[test]
+fn capacity_changes_only_when_what_is_fixed_was_read_again() {
+    let sound = observe(&fixture("raspberry-pi-4b/idle").path);
+    let mut drifted = sound.clone();
+    let usage = drifted.root_usage.as_mut().unwrap().as_mut().unwrap();
+    usage.capacity_bytes -= 4096;
+    let memory = drifted.memory.as_mut().unwrap().as_mut().unwrap();
+    memory.total_kib += 4;
+    let mut anew = drifted.clone();
+    anew.fixed = Arc::new(Fixed::clone(&sound.fixed));
+    let fresh = capacities(&mut State::default(), std::slice::from_ref(&drifted));
+    let at = capacities(&mut State::default(), &[sound, drifted, anew]);
+    assert_eq!(at[0], at[1]);
+    assert_ne!(at[1], at[2]);
+    assert_eq!(at[2], fresh[0]);
 }
 
 #[test]
