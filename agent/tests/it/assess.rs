@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Assessment, Config, State, assess};
+use nodling_agent::assess::{Assessment, Config, State, assess, unread};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
 use nodling_agent::observe::{Detail, Fixed, Observation, ReadError};
@@ -193,6 +193,37 @@ fn capacities(state: &mut State, observations: &[Observation]) -> Vec<Vec<(Strin
 }
 
 #[test]
+fn what_limits_and_names_a_board_is_told_where_it_cannot_be_read() {
+    for (file, name) in [
+        ("sys/fs/cgroup/memory.stat", "memory_cgroup"),
+        ("proc/sys/kernel/pid_max", "pid_max"),
+        ("proc/sys/kernel/threads-max", "threads_max"),
+        ("proc/device-tree/model", "model"),
+        ("proc/device-tree/compatible", "compatible"),
+        ("proc/vmstat", "vmstat"),
+    ] {
+        let copy = fixture("raspberry-pi-5/cgroup-v2").copy();
+        support::write(copy.path(), file, "");
+        Breakage::Binary.apply(&copy.path().join(file));
+        let unread = observe(copy.path());
+        let unread = unread::unread(&unread);
+        let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+        assert!(names.contains(&name), "{file}: {names:?}");
+        assert!(unread.iter().any(|(_, err)| err.to_string().contains(file)));
+    }
+    let mut observation = idle();
+    let fixed = Arc::make_mut(&mut observation.fixed);
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    (fixed.processors, fixed.huge_pages) = (Err(err()), Err(err()));
+    let unread = unread::unread(&observation);
+    let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["processors", "huge_pages"]);
+}
+
+#[test]
 fn capacity_survives_readings_that_fail() {
     let err = || ReadError::TooLong {
         path: "x".into(),
@@ -247,7 +278,7 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         };
         let with_pids = |observation: &mut Observation| {
             let load = observation.load.as_mut().unwrap().as_mut().unwrap();
-            let fixed = std::sync::Arc::make_mut(&mut observation.fixed);
+            let fixed = Arc::make_mut(&mut observation.fixed);
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
