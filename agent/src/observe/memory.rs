@@ -48,6 +48,27 @@ pub enum MemoryCgroup {
     },
 }
 
+impl MemoryCgroup {
+    /// Whether so much memory can hold it. A page in the swap cache counts both as a file's and as
+    /// anonymous: each kind must fit, and their sum twice.
+    fn fits(self, total_kib: u64) -> bool {
+        let total_bytes = total_kib.saturating_mul(1024);
+        match self {
+            Self::V1 {
+                usage_bytes,
+                inactive_file_bytes,
+            } => usage_bytes / 2 <= total_bytes && inactive_file_bytes <= total_bytes,
+            Self::V2 {
+                anon_bytes,
+                file_bytes,
+                inactive_file_bytes,
+            } => [anon_bytes, file_bytes, inactive_file_bytes]
+                .into_iter()
+                .all(|bytes| bytes <= total_bytes),
+        }
+    }
+}
+
 /// One pool of huge pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HugePages {
@@ -95,7 +116,25 @@ pub(super) fn read(root: &mut Root) -> Reading<Memory> {
 }
 
 /// Reads the root cgroup's memory.
-pub(super) fn read_cgroup(root: &mut Root, hierarchy: Hierarchy) -> Reading<MemoryCgroup> {
+pub(super) fn read_cgroup(
+    root: &mut Root,
+    hierarchy: Hierarchy,
+    memory: &Reading<Memory>,
+) -> Reading<MemoryCgroup> {
+    let cgroup = parse_cgroup(root, hierarchy)?;
+    let path = match hierarchy {
+        Hierarchy::V2 => "sys/fs/cgroup/memory.stat",
+        Hierarchy::V1 => "sys/fs/cgroup/memory",
+    };
+    match (&cgroup, memory) {
+        (Some(cgroup), Ok(Some(memory))) if !cgroup.fits(memory.total_kib) => {
+            Err(Flaw::new(1, "more than the memory that there is").at(path))
+        }
+        _ => Ok(cgroup),
+    }
+}
+
+fn parse_cgroup(root: &mut Root, hierarchy: Hierarchy) -> Reading<MemoryCgroup> {
     match hierarchy {
         Hierarchy::V2 => root.parse("sys/fs/cgroup/memory.stat", parse_cgroup_v2),
         Hierarchy::V1 => {
@@ -214,12 +253,16 @@ fn check(memory: &Memory) -> Result<(), Flaw> {
         Some(free_kib),
         available_kib,
         Some(buffers_kib),
+        Some(cached_kib),
+        Some(memory.swap_cached_kib),
         memory.anon_pages_kib,
+        memory.active_file_kib,
+        memory.inactive_file_kib,
     ];
     let largest = parts.into_iter().flatten().max().unwrap_or(0);
     if total_kib == 0 {
         Err(Flaw::new(1, "a memory of nothing"))
-    } else if total_kib.max(memory.swap_total_kib).max(cached_kib) > KIB_MAX {
+    } else if total_kib.max(memory.swap_total_kib) > KIB_MAX {
         Err(Flaw::new(1, "more memory than an address can name"))
     } else if largest > total_kib {
         Err(Flaw::new(1, "a part is larger than the memory"))
@@ -306,6 +349,9 @@ mod tests {
             ("MemTotal:  1000", "MemTotal:  9223372036854775807"),
             ("MemFree:  200", "MemFree:  2000"),
             ("MemAvailable: 600", "MemAvailable: 1001"),
+            ("Cached:  300", "Cached: 8796093022207"),
+            ("SwapCached: 1", "SwapCached: 1001"),
+            ("Inactive(file):  50", "Inactive(file): 1001"),
             ("SwapFree: 90", "SwapFree: 101"),
             ("MemTotal:", "Total:"),
             ("MemFree:  200 kB", "MemFree:"),
@@ -325,6 +371,35 @@ mod tests {
         };
         assert_eq!(parse_cgroup_v2(text), Ok(expected));
         assert!(parse_cgroup_v2(b"anon 100\n").is_err());
+    }
+
+    #[test]
+    fn a_cgroup_uses_no_more_than_there_is() {
+        const MEMORY_KIB: u64 = 1_000;
+        const ALL: u64 = MEMORY_KIB * 1024;
+        const MORE: u64 = ALL + 1;
+        let v1 = |usage_bytes, inactive_file_bytes| MemoryCgroup::V1 {
+            usage_bytes,
+            inactive_file_bytes,
+        };
+        let v2 = |anon_bytes, file_bytes, inactive_file_bytes| MemoryCgroup::V2 {
+            anon_bytes,
+            file_bytes,
+            inactive_file_bytes,
+        };
+        for (cgroup, expected) in [
+            (v1(ALL, ALL), true),
+            (v1(2 * MORE, 0), false),
+            (v1(u64::MAX, 0), false),
+            (v1(0, MORE), false),
+            // What is in the swap cache counts twice.
+            (v2(ALL, ALL, ALL), true),
+            (v2(1_125_899_906_842_624, 0, 0), false),
+            (v2(0, MORE, 0), false),
+            (v2(0, 0, MORE), false),
+        ] {
+            assert_eq!(cgroup.fits(MEMORY_KIB), expected, "{cgroup:?}");
+        }
     }
 
     #[test]

@@ -308,6 +308,7 @@ impl Observer {
         } = self;
         root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
+        let memory = memory::read(root);
         let observation = Observation {
             uptime_ms,
             fixed,
@@ -315,8 +316,8 @@ impl Observer {
             storage,
             cpu: cpu::read(root, detail),
             load: load::read(root),
-            memory: memory::read(root),
-            memory_cgroup: memory::read_cgroup(root, layout.hierarchy),
+            memory_cgroup: memory::read_cgroup(root, layout.hierarchy, &memory),
+            memory,
             vmstat: match detail {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),

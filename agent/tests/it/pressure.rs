@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Config, State, assess};
+use nodling_agent::assess::{Config, State, assess, unread};
 use nodling_agent::observe::memory::MemoryCgroup;
 use nodling_agent::observe::{Observation, ReadError};
 use nodling_protocol::ConditionKind::{DiskPressure, MemoryPressure, PidPressure};
 use nodling_protocol::{ConditionKind, Status};
 
-use crate::support::{fixture, observe};
+use crate::support::{fixture, observe, read, write};
 
 fn idle() -> Observation {
     observe(&fixture("raspberry-pi-4b/idle").path)
@@ -85,6 +85,43 @@ fn available_memory_is_the_kubelets_to_the_byte() {
     ] {
         observation.memory_cgroup = Ok(cgroup);
         assert_available(&observation, Signal::MemoryAvailable, total - working_set);
+    }
+}
+
+/// The status of memory pressure by default thresholds, and whether a file is told as unread.
+fn memory_pressure(board: &std::path::Path, file: &str) -> (Option<Status>, bool) {
+    let observation = observe(board);
+    let assessed = assess(&mut State::default(), &observation);
+    let failures = assessed.failures.iter().map(|(_, err)| err);
+    let unread = unread::unread(&observation);
+    let mut all = failures.chain(unread.iter().map(|(_, err)| *err));
+    let is_told = all.any(|err| err.to_string().contains(file));
+    (assessed.conditions.of(MemoryPressure), is_told)
+}
+
+#[test]
+fn more_memory_than_there_is_is_not_believed() {
+    let board = fixture("raspberry-pi-5/cgroup-v2");
+    let copy = board.copy();
+    let stat = "sys/fs/cgroup/memory.stat";
+    let absurd = "anon 1125899906842624\nfile 1\ninactive_file 1\n";
+    write(copy.path(), stat, absurd);
+    // The other account of the same pages is taken.
+    let at = memory_pressure(copy.path(), stat);
+    assert_eq!(at, (Some(Status::False), true));
+    let meminfo = "proc/meminfo";
+    let text = String::from_utf8(read(copy.path(), meminfo).unwrap()).unwrap();
+    let cached = text.lines().find(|line| line.starts_with("Cached:"));
+    let text = text.replace(cached.unwrap(), "Cached: 8796093022207 kB");
+    write(copy.path(), meminfo, text);
+    let at = memory_pressure(copy.path(), meminfo);
+    assert_eq!(at, (Some(Status::Unknown), true));
+    let old = fixture("jetson-nano/cgroup-v1").copy();
+    let usage = "sys/fs/cgroup/memory/memory.usage_in_bytes";
+    for absurd in ["18446744073709551615\n", "9223372036854775807\n"] {
+        write(old.path(), usage, absurd);
+        let at = memory_pressure(old.path(), "sys/fs/cgroup/memory");
+        assert_eq!(at, (Some(Status::False), true), "{absurd}");
     }
 }
 
