@@ -143,11 +143,18 @@ impl Capacity {
         let Ok(pools) = &fixed.huge_pages else {
             return;
         };
+        let kept = std::mem::take(&mut self.huge_pages_bytes);
         let of_pool = |pool: &HugePages| {
             let page_bytes = pool.page_kib.saturating_mul(1024);
-            (page_bytes, pool.count.saturating_mul(page_bytes))
+            let known = || kept.iter().find(|(of_page, _)| *of_page == page_bytes);
+            match &pool.count {
+                Ok(Some(count)) => Some((page_bytes, count.saturating_mul(page_bytes))),
+                Ok(None) => None,
+                Err(_) => known().copied(),
+            }
         };
-        self.huge_pages_bytes = pools.iter().flatten().map(of_pool).collect();
+        let pools = pools.iter().flatten();
+        self.huge_pages_bytes = pools.filter_map(of_pool).collect();
     }
 
     fn amounts(&self, pods: Pods) -> Vec<Amount> {

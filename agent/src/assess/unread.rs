@@ -99,6 +99,9 @@ impl<'o> Found<'o> {
         self.add("serial", &board.serial);
         self.add("processors", processors);
         self.add("huge_pages", huge_pages);
+        for pool in present(huge_pages) {
+            self.add(format!("huge_pages/{}kB", pool.page_kib), &pool.count);
+        }
         self.add("fstab", fstab);
         self.add("psi_argument", psi_argument);
         self.add("pid_max", pid_max);

@@ -70,12 +70,12 @@ impl MemoryCgroup {
 }
 
 /// One pool of huge pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HugePages {
     /// Size of a page.
     pub page_kib: u64,
     /// Pages reserved.
-    pub count: u64,
+    pub count: Reading<u64>,
 }
 
 /// Paging since boot.
@@ -169,7 +169,8 @@ pub(super) fn read_huge_pages(root: &mut Root) -> Reading<Vec<HugePages>> {
             continue;
         };
         let path = format!("{DIRECTORY}/{name}/nr_hugepages");
-        if let Some(count) = root.parse(&path, lone_number)? {
+        let count = root.parse(&path, lone_number);
+        if count != Ok(None) {
             pools.push(HugePages { page_kib, count });
         }
     }

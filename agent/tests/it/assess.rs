@@ -249,6 +249,35 @@ fn capacity_survives_readings_that_fail() {
 }
 
 #[test]
+fn one_broken_pool_of_huge_pages_leaves_the_others() {
+    let copy = fixture("raspberry-pi-4b/idle").copy();
+    let pool = |size: &str| format!("sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages");
+    support::write(copy.path(), &pool("2048"), "3\n");
+    support::write(copy.path(), &pool("64"), "5\n");
+    let sound = observe(copy.path());
+    support::write(copy.path(), &pool("2048"), "many\n");
+    let broken = observe(copy.path());
+    let at = capacities(
+        &mut State::default(),
+        &[sound.clone(), broken.clone(), sound],
+    );
+    assert!(at.iter().all(|amounts| *amounts == at[0]), "{at:#?}");
+    let fresh = capacities(&mut State::default(), std::slice::from_ref(&broken));
+    let pools = |amounts: &[(String, u64)]| {
+        let names = amounts.iter().map(|(name, _)| name.clone());
+        let mut pools: Vec<_> = names.filter(|name| name.starts_with("huge")).collect();
+        pools.sort();
+        pools
+    };
+    assert!(pools(&at[0]).contains(&"hugepages-2Mi".to_owned()));
+    assert!(pools(&fresh[0]).contains(&"hugepages-64Ki".to_owned()));
+    assert!(!pools(&fresh[0]).contains(&"hugepages-2Mi".to_owned()));
+    let unread = unread::unread(&broken);
+    let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["huge_pages/2048kB"]);
+}
+
+#[test]
 fn capacity_changes_only_when_what_is_fixed_was_read_again() {
     let sound = observe(&fixture("raspberry-pi-4b/idle").path);
     let mut drifted = sound.clone();
