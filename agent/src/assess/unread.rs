@@ -14,6 +14,7 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
         fixed,
         links,
         storage,
+        memory,
         memory_cgroup,
         vmstat,
         filesystems,
@@ -26,7 +27,6 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
         // Vitals.
         cpu: _,
         load: _,
-        memory: _,
         root_usage: _,
         disks: _,
         interfaces: _,
@@ -39,6 +39,12 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
     } = observation;
     let mut found = Found(Vec::new());
     found.add_fixed(fixed);
+    // The available memory is a vital, and fails with all of it.
+    if let Ok(Some(memory)) = memory
+        && let Some(err) = &memory.flaw
+    {
+        found.0.push(("meminfo".into(), err));
+    }
     found.add("memory_cgroup", memory_cgroup);
     found.add("vmstat", vmstat);
     found.add("filesystems", filesystems);

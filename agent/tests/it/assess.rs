@@ -326,9 +326,9 @@ fn memory_pressure_is_judged_by_the_working_set() {
         let memory = observation.memory.as_mut().unwrap().as_mut().unwrap();
         memory.anon_pages_kib = Some(memory.total_kib - 50 * 1024);
         memory.inactive_file_kib = Some(0);
-        memory.cached_kib = 0;
-        memory.buffers_kib = 0;
-        memory.swap_cached_kib = 0;
+        memory.cached_kib = Some(0);
+        memory.buffers_kib = Some(0);
+        memory.swap_cached_kib = Some(0);
         observation.memory_cgroup = Ok(None);
     };
     let gone = |observation: &mut Observation| {

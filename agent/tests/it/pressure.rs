@@ -51,9 +51,9 @@ fn available_memory_is_the_kubelets_to_the_byte() {
     let memory = observation.memory.as_mut().unwrap().as_mut().unwrap();
     memory.total_kib = 4_000_000;
     memory.anon_pages_kib = Some(400_000);
-    memory.cached_kib = 300_000;
-    memory.buffers_kib = 20_000;
-    memory.swap_cached_kib = 1_000;
+    memory.cached_kib = Some(300_000);
+    memory.buffers_kib = Some(20_000);
+    memory.swap_cached_kib = Some(1_000);
     memory.inactive_file_kib = Some(100_000);
     let total = 4_000_000 * 1024;
     for (cgroup, working_set) in [
@@ -122,6 +122,27 @@ fn more_memory_than_there_is_is_not_believed() {
         write(old.path(), usage, absurd);
         let at = memory_pressure(old.path(), "sys/fs/cgroup/memory");
         assert_eq!(at, (Some(Status::False), true), "{absurd}");
+    }
+}
+
+#[test]
+fn one_broken_line_of_meminfo_fails_what_rests_on_it_only() {
+    let copy = fixture("raspberry-pi-4b/idle").copy();
+    let meminfo = "proc/meminfo";
+    let text = String::from_utf8(read(copy.path(), meminfo).unwrap()).unwrap();
+    let sound = observe(copy.path()).memory.unwrap().unwrap();
+    for (key, status) in [("SwapCached:", Status::False), ("Cached:", Status::Unknown)] {
+        let line = text.lines().find(|line| line.starts_with(key));
+        write(
+            copy.path(),
+            meminfo,
+            text.replace(line.unwrap(), &format!("{key} ?")),
+        );
+        let memory = observe(copy.path()).memory.unwrap().unwrap();
+        assert_eq!(memory.total_kib, sound.total_kib);
+        assert_eq!(memory.available_kib, sound.available_kib);
+        let at = memory_pressure(copy.path(), meminfo);
+        assert_eq!(at, (Some(status), true), "{key}");
     }
 }
 
