@@ -97,10 +97,15 @@ fn inodes(observation: &Observation) -> Left<'_> {
 
 fn process_ids(observation: &Observation) -> Left<'_> {
     let load = observation.load.as_ref()?.as_ref();
-    let pid_max = observation.fixed.pid_max.as_ref()?;
-    let threads_max = observation.fixed.threads_max.as_ref()?;
-    let capacity = [*pid_max, *threads_max].into_iter().flatten().min();
-    let both = load.zip(capacity);
+    let limits = [&observation.fixed.pid_max, &observation.fixed.threads_max];
+    let known = limits.into_iter().flatten().flatten().copied().min();
+    // The one that can be read holds, whatever the other is.
+    if known.is_none() {
+        for limit in limits {
+            limit.as_ref()?;
+        }
+    }
+    let both = load.zip(known);
     Ok(both.map(|(load, capacity)| (capacity.saturating_sub(u64::from(load.threads)), capacity)))
 }
 

@@ -166,6 +166,37 @@ fn disk_and_process_ids_are_what_the_kernel_counts() {
 }
 
 #[test]
+fn one_limit_of_process_ids_is_enough() {
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    let mut observation = idle();
+    let threads = observation.load.as_ref().unwrap().unwrap().threads;
+    let left = 10_000 - u64::from(threads);
+    for broken in [Err(err()), Ok(None)] {
+        for (pid_max, threads_max) in [
+            (broken.clone(), Ok(Some(10_000))),
+            (Ok(Some(10_000)), broken),
+        ] {
+            let fixed = Arc::make_mut(&mut observation.fixed);
+            (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+            assert_available(&observation, Signal::PidAvailable, left);
+        }
+    }
+    for (pid_max, threads_max) in [
+        (Err(err()), Ok(None)),
+        (Ok(None), Err(err())),
+        (Err(err()), Err(err())),
+    ] {
+        let fixed = Arc::make_mut(&mut observation.fixed);
+        (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+        let at = status(&observation, Signal::PidAvailable, "1");
+        assert_eq!(at, Some(Status::Unknown));
+    }
+}
+
+#[test]
 fn a_runtimes_filesystems_are_not_observed() {
     let mut observation = idle();
     let usage = observation.root_usage.as_mut().unwrap().as_mut().unwrap();
