@@ -117,10 +117,14 @@ impl<'o> Found<'o> {
     fn add_links(&mut self, links: &'o Links) {
         let Links {
             links,
+            unknown,
             addresses,
             routes,
         } = links;
         self.add("links", links);
+        let unknown = unknown.iter();
+        self.0
+            .extend(unknown.map(|(name, err)| (format!("links/{name}").into(), err)));
         self.add("addresses", addresses);
         self.add("routes_v4", &routes.v4);
         self.add("routes_v6", &routes.v6);

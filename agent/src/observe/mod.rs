@@ -211,6 +211,8 @@ pub struct Fixed {
 pub struct Links {
     /// Interfaces in the order of their names.
     pub links: Reading<Vec<network::Link>>,
+    /// Those of which nothing is known, and why.
+    pub unknown: Vec<(Box<str>, ReadError)>,
     /// Addresses in the kernel's order, every interface and family.
     pub addresses: Reading<Vec<address::Address>>,
     /// Default routes.
