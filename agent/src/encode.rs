@@ -287,7 +287,8 @@ pub fn system(observation: &Observation) -> SystemInfo<'_> {
         operating_system: host.operating_system,
         architecture: &host.architecture,
         swap_capacity_bytes: memory
-            .map(|memory| memory.swap_total_kib.saturating_mul(1024))
+            .and_then(|memory| memory.swap_total_kib)
+            .map(|kib| kib.saturating_mul(1024))
             .filter(|bytes| *bytes != 0),
     }
 }
@@ -373,11 +374,11 @@ fn detail(observation: &Observation) -> Detail<'_> {
             total: Kibibytes(memory.total_kib),
             free: Kibibytes(memory.free_kib),
             available: Kibibytes(memory.available_kib.unwrap_or_default()),
-            buffers: Kibibytes(memory.buffers_kib),
-            cached: Kibibytes(memory.cached_kib),
-            swap_cached: Kibibytes(memory.swap_cached_kib),
-            swap_total: Kibibytes(memory.swap_total_kib),
-            swap_free: Kibibytes(memory.swap_free_kib),
+            buffers: Kibibytes(memory.buffers_kib.unwrap_or_default()),
+            cached: Kibibytes(memory.cached_kib.unwrap_or_default()),
+            swap_cached: Kibibytes(memory.swap_cached_kib.unwrap_or_default()),
+            swap_total: Kibibytes(memory.swap_total_kib.unwrap_or_default()),
+            swap_free: Kibibytes(memory.swap_free_kib.unwrap_or_default()),
         }),
         interfaces: bounded(
             each(&observation.interfaces).map(|interface| InterfaceDetail {

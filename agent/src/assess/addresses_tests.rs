@@ -43,6 +43,7 @@ fn host(v4: &[&str], v6: &[&str], addresses: &[(&str, &str)]) -> Links {
     let routes = |names: &[&str]| Ok(Some(names.iter().map(route).collect()));
     let found = addresses.iter();
     Links {
+        unknown: Vec::new(),
         links: Ok(Some(
             ["docker0", "eth0", "eth9", "lo", "tun0", "wlan0"]
                 .map(link)

@@ -7,10 +7,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Config;
 use super::thresholds::{Signal, Thresholds};
-use crate::observe::Observation;
+use crate::observe::memory::HugePages;
+use crate::observe::{Fixed, Observation, Reading};
 use crate::quantity::Quantity;
 
 /// `cpu`, in thousandths.
@@ -97,41 +99,112 @@ impl Pods {
     }
 }
 
-/// What the board has.
-pub fn capacity(observation: &Observation, pods: Pods) -> Vec<Amount> {
-    let fixed = &observation.fixed;
-    let amount = |name, amount| Amount {
-        name: Cow::Borrowed(name),
-        amount,
-    };
-    let mut all = Vec::with_capacity(8);
-    let processors = fixed.processors.as_ref().ok().and_then(Option::as_ref);
-    let processors = processors.map(|processors| processors.online);
-    if let Some(processors) = processors {
-        all.push(amount(CPU, u64::from(processors) * 1000));
-    }
-    if let Ok(Some(usage)) = &observation.root_usage {
-        all.push(amount(EPHEMERAL_STORAGE, usage.capacity_bytes));
-    }
-    let pools = fixed.huge_pages.as_ref().ok().and_then(Option::as_ref);
-    for pool in pools.into_iter().flatten() {
-        let page_bytes = pool.page_kib.saturating_mul(1024);
-        all.push(Amount {
-            name: format!("{HUGE_PAGES}{}", Quantity::from_bytes(page_bytes)).into(),
-            amount: pool.count.saturating_mul(page_bytes),
-        });
-    }
-    if let Ok(Some(memory)) = &observation.memory {
-        all.push(amount(MEMORY, memory.total_kib.saturating_mul(1024)));
-    }
-    // Kubernetes sorts them; what there is none of is no resource.
-    for (name, count) in fixed.devices.by_resource() {
-        if let Ok(Some(count @ 1..)) = count {
-            all.push(amount(name, *count));
+/// What the board has, as it was last read well.
+///
+/// The kubelet reads it at its start, and pods are placed by it: it must not vanish with one
+/// reading that fails, nor change at every tick where the root's size does, as ZFS's.
+#[derive(Clone, Debug, Default)]
+pub struct Capacity {
+    /// Only with another one of these are new values taken.
+    taken_with: Option<Arc<Fixed>>,
+    processors: Option<u32>,
+    ephemeral_storage_bytes: Option<u64>,
+    /// Size of a page, and what is reserved in such.
+    huge_pages_bytes: Vec<(u64, u64)>,
+    memory_bytes: Option<u64>,
+}
+
+impl Capacity {
+    /// Takes what is news.
+    pub fn update(&mut self, observation: &Observation, pods: Pods) -> Vec<Amount> {
+        let fixed = &observation.fixed;
+        let taken_with = self.taken_with.as_ref();
+        let is_due = taken_with.is_none_or(|taken_with| !Arc::ptr_eq(taken_with, fixed));
+        if is_due {
+            self.taken_with = Some(Arc::clone(fixed));
         }
+        keep(&mut self.processors, is_due, &fixed.processors, |has| {
+            has.online
+        });
+        let usage = &observation.root_usage;
+        keep(&mut self.ephemeral_storage_bytes, is_due, usage, |has| {
+            has.capacity_bytes
+        });
+        keep(&mut self.memory_bytes, is_due, &observation.memory, |has| {
+            has.total_kib.saturating_mul(1024)
+        });
+        if is_due {
+            self.take_huge_pages(fixed);
+        }
+        self.amounts(fixed, pods)
     }
-    all.push(amount(PODS, pods.offered(processors)));
-    all
+
+    fn take_huge_pages(&mut self, fixed: &Fixed) {
+        let Ok(pools) = &fixed.huge_pages else {
+            return;
+        };
+        let kept = std::mem::take(&mut self.huge_pages_bytes);
+        let of_pool = |pool: &HugePages| {
+            let page_bytes = pool.page_kib.saturating_mul(1024);
+            let known = || kept.iter().find(|(of_page, _)| *of_page == page_bytes);
+            match &pool.count {
+                Ok(Some(count)) => Some((page_bytes, count.saturating_mul(page_bytes))),
+                Ok(None) => None,
+                Err(_) => known().copied(),
+            }
+        };
+        let pools = pools.iter().flatten();
+        self.huge_pages_bytes = pools.filter_map(of_pool).collect();
+    }
+
+    fn amounts(&self, fixed: &Fixed, pods: Pods) -> Vec<Amount> {
+        let amount = |name, amount| Amount {
+            name: Cow::Borrowed(name),
+            amount,
+        };
+        let cpu = self.processors.map(|online| u64::from(online) * 1000);
+        let pools = self.huge_pages_bytes.iter();
+        let pools = pools.map(|(page_bytes, bytes)| Amount {
+            name: format!("{HUGE_PAGES}{}", Quantity::from_bytes(*page_bytes)).into(),
+            amount: *bytes,
+        });
+        let storage = self.ephemeral_storage_bytes;
+        let cpu = cpu.map(|milli| amount(CPU, milli));
+        let storage = storage.map(|bytes| amount(EPHEMERAL_STORAGE, bytes));
+        let memory = self.memory_bytes.map(|bytes| amount(MEMORY, bytes));
+        // Kubernetes sorts them; what there is none of is no resource.
+        let devices = fixed.devices.by_resource();
+        let devices = devices.into_iter().filter_map(|(name, count)| match count {
+            Ok(Some(count @ 1..)) => Some(amount(name, *count)),
+            Ok(_) | Err(_) => None,
+        });
+        cpu.into_iter()
+            .chain(storage)
+            .chain(pools)
+            .chain(memory)
+            .chain(devices)
+            .chain([amount(PODS, pods.offered(self.processors))])
+            .collect()
+    }
+}
+
+/// What failed keeps the old value; what has none yet takes the first there is.
+fn keep<T, U>(
+    kept: &mut Option<U>,
+    is_due: bool,
+    reading: &Reading<T>,
+    value: impl FnOnce(&T) -> U,
+) {
+    if let Ok(read) = reading
+        && (is_due || kept.is_none())
+    {
+        *kept = read.as_ref().map(value);
+    }
+}
+
+/// What the board has, by one observation.
+pub fn capacity(observation: &Observation, pods: Pods) -> Vec<Amount> {
+    Capacity::default().update(observation, pods)
 }
 
 /// What of the capacity pods could use.

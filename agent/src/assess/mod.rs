@@ -40,7 +40,7 @@ use nodling_protocol::{Status, Statuses, Vitals};
 use crate::observe::sensor::Named;
 use crate::observe::{Observation, ReadError, Reading};
 use addresses::{AddressError, Reachable};
-use capacity::{Amount, Pods, Reserved};
+use capacity::{Amount, Capacity, Pods, Reserved};
 use readings::{Value, readings};
 use rules::Rule;
 use thresholds::Thresholds;
@@ -66,6 +66,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     config: Config,
+    capacity: Capacity,
     addresses: addresses::Addresses,
     processors: rates::Processors,
     supply: supply::Supply,
@@ -162,7 +163,7 @@ pub fn assess(state: &mut State, observation: &Observation) -> Assessment {
     state.supply.update(observation);
     let cpu_busy = shares.map(|shares| shares.busy);
     let tally = vitals::vitals(observation, cpu_busy, &state.supply);
-    let capacity = capacity::capacity(observation, state.config.pods);
+    let capacity = state.capacity.update(observation, state.config.pods);
     let pressures = state.pressures.update(observation);
     let (addresses, address_error) = state.addresses.update(observation, &state.config.addresses);
     let mut assessment = Assessment {

@@ -97,10 +97,15 @@ fn inodes(observation: &Observation) -> Left<'_> {
 
 fn process_ids(observation: &Observation) -> Left<'_> {
     let load = observation.load.as_ref()?.as_ref();
-    let pid_max = observation.fixed.pid_max.as_ref()?;
-    let threads_max = observation.fixed.threads_max.as_ref()?;
-    let capacity = [*pid_max, *threads_max].into_iter().flatten().min();
-    let both = load.zip(capacity);
+    let limits = [&observation.fixed.pid_max, &observation.fixed.threads_max];
+    let known = limits.into_iter().flatten().flatten().copied().min();
+    // The one that can be read holds, whatever the other is.
+    if known.is_none() {
+        for limit in limits {
+            limit.as_ref()?;
+        }
+    }
+    let both = load.zip(known);
     Ok(both.map(|(load, capacity)| (capacity.saturating_sub(u64::from(load.threads)), capacity)))
 }
 
@@ -121,13 +126,18 @@ pub(super) fn working_set_bytes(observation: &Observation) -> Result<Option<u64>
             let Some(memory) = observation.memory.as_ref()?.as_ref() else {
                 return Ok(None);
             };
-            let (Some(anon_kib), Some(inactive_kib)) =
-                (memory.anon_pages_kib, memory.inactive_file_kib)
-            else {
-                return Ok(None);
+            let (Some(anon_kib), Some(cached_kib), Some(buffers_kib), Some(inactive_kib)) = (
+                memory.anon_pages_kib,
+                memory.cached_kib,
+                memory.buffers_kib,
+                memory.inactive_file_kib,
+            ) else {
+                return memory.flaw.as_ref().map_or(Ok(None), Err);
             };
-            let file_kib = memory.cached_kib + memory.buffers_kib + memory.swap_cached_kib;
-            let usage_kib = anon_kib.saturating_add(file_kib);
+            // A container's stand-in for /proc leaves the swap cache out.
+            let swap_cached_kib = memory.swap_cached_kib.unwrap_or(0);
+            let file_kib = [cached_kib, buffers_kib, swap_cached_kib];
+            let usage_kib = file_kib.into_iter().fold(anon_kib, u64::saturating_add);
             (
                 usage_kib.saturating_mul(1024),
                 inactive_kib.saturating_mul(1024),

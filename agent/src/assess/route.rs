@@ -93,6 +93,7 @@ mod tests {
     /// On Wi-Fi, with a cable's socket beside it.
     fn links() -> Links {
         Links {
+            unknown: Vec::new(),
             links: Ok(Some(vec![link("eth0"), link("lo"), link("wlan0")])),
             addresses: Ok(Some(vec![
                 address("lo", "127.0.0.1"),

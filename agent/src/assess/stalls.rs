@@ -55,7 +55,9 @@ impl Estimates {
         }
         let estimate = match (&observation.cpu, &observation.load) {
             (Ok(Some(cpu)), Ok(Some(load))) => shares.map(|shares| {
-                let is_crowded = load.runnable > cpu.online;
+                // The task that reads the count is one of those it counts.
+                let others = load.runnable.saturating_sub(1);
+                let is_crowded = others > cpu.online;
                 u32::from(is_crowded && shares.busy.0 >= BUSY_PERMILLE) * MILLIONTHS
             }),
             (Err(_), _) | (_, Err(_)) => return Finding::Failed,

@@ -1,14 +1,15 @@
 //! `UnderVoltage` and `Throttled`: what the firmware says of the supply and the clock.
 //!
 //! The firmware tells what holds now and what has held at some time before. A dip between two
-//! ticks shows as a bit of the past that was not set a tick ago, and counts as a dip now. A bit
-//! of the past at the first sight is history, except just after the boot: when it came is not
-//! known, so it sets nothing and stands among the vitals.
+//! ticks shows as a bit of the past that was not set a tick ago, and counts as a dip now; one that
+//! stays set is no news, whoever clears it in between. A bit of the past at the first sight is
+//! history, except just after the boot: when it came is not known, so it sets nothing and stands
+//! among the vitals.
 
 use nodling_protocol::units::Throttle;
 
 use super::finding::Finding;
-use crate::observe::power::Throttled;
+use crate::observe::power::{Source, Throttled};
 use crate::observe::{Observation, Reading};
 
 /// A board that has been up for less than a condition takes to clear would still show it.
@@ -17,14 +18,12 @@ const JUST_BOOTED_MS: u64 = 60_000;
 /// What is known of the supply since the boot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Supply {
-    previous: Option<Throttled>,
+    /// The last reading, and who told it: another knows of another past.
+    previous: Option<(Option<Source>, Throttled)>,
     /// Bits that hold now, or held since the last tick.
     fresh: u32,
     /// Bits that have held since the boot.
     ever: u32,
-    /// Bits of the past went out again: whoever reads them before us clears them, and one that is
-    /// set is news.
-    is_cleared_by_others: bool,
 }
 
 impl Supply {
@@ -32,28 +31,24 @@ impl Supply {
     pub(super) fn update(&mut self, observation: &Observation) {
         let power = &observation.power;
         if let Ok(Some(throttled)) = power.throttled {
-            self.take(throttled, observation.uptime_ms);
+            self.take(power.source, throttled, observation.uptime_ms);
         }
         if power.is_under_voltage_alarm == Ok(Some(true)) {
             self.ever |= Throttled::UNDER_VOLTAGE;
         }
     }
 
-    fn take(&mut self, throttled: Throttled, uptime_ms: u64) {
+    fn take(&mut self, source: Option<Source>, throttled: Throttled, uptime_ms: u64) {
         let past =
             |throttled: Throttled| (throttled.0 >> Throttled::SINCE_BOOT_SHIFT) & Throttled::ALL;
         let known = match self.previous {
-            Some(previous) => past(previous),
-            None if uptime_ms < JUST_BOOTED_MS => 0,
-            None => Throttled::ALL,
+            Some((told_by, previous)) if told_by == source => past(previous),
+            _ if uptime_ms < JUST_BOOTED_MS => 0,
+            _ => Throttled::ALL,
         };
-        if self.previous.is_some() {
-            self.is_cleared_by_others |= known & !past(throttled) != 0;
-        }
-        let known = if self.is_cleared_by_others { 0 } else { known };
         self.fresh = (throttled.0 & Throttled::ALL) | (past(throttled) & !known);
         self.ever |= throttled.ever();
-        self.previous = Some(throttled);
+        self.previous = Some((source, throttled));
     }
 
     /// Whether the supply is too low.
@@ -99,7 +94,7 @@ mod tests {
     fn fresh(uptime_s: u64, readings: &[u32]) -> Vec<u32> {
         let mut supply = Supply::default();
         let step = |(bits, at_s): (&u32, u64)| {
-            supply.take(Throttled(*bits), at_s * 1000);
+            supply.take(None, Throttled(*bits), at_s * 1000);
             supply.fresh
         };
         readings
@@ -120,7 +115,7 @@ mod tests {
         assert_eq!(fresh(300, &[LOW_ONCE, LOW_ONCE]), [0, 0]);
         assert_eq!(fresh(59, &[LOW_ONCE, LOW_ONCE]), [LOW, 0]);
         let mut supply = Supply::default();
-        supply.take(Throttled(LOW_ONCE), 300_000);
+        supply.take(None, Throttled(LOW_ONCE), 300_000);
         assert_eq!(
             supply.vital(Throttled(0)).since_boot(),
             Throttle::UNDER_VOLTAGE
@@ -128,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn where_the_driver_clears_the_past_every_mark_is_news_and_nothing_is_forgotten() {
+    fn where_the_driver_clears_the_past_a_new_mark_is_news_and_nothing_is_forgotten() {
         let marks = [0, LOW_ONCE, 0, LOW_ONCE, LOW_ONCE, 0];
-        assert_eq!(fresh(300, &marks), [0, LOW, 0, LOW, LOW, 0]);
+        assert_eq!(fresh(300, &marks), [0, LOW, 0, LOW, 0, 0]);
         let mut supply = Supply::default();
         for mark in marks {
-            supply.take(Throttled(mark), 300_000);
+            supply.take(None, Throttled(mark), 300_000);
         }
         assert_eq!(
             supply.vital(Throttled(0)).since_boot(),

@@ -71,8 +71,9 @@ pub(super) fn vitals(
             working_set_bytes(observation).map(|bytes| bytes.map(|bytes| Kibibytes(bytes / 1024))),
         ),
         swap_used: next.take(memory(|memory| {
-            (memory.swap_total_kib != 0)
-                .then(|| memory.swap_total_kib.saturating_sub(memory.swap_free_kib))
+            let swap = memory.swap_total_kib.zip(memory.swap_free_kib);
+            let swap = swap.filter(|(total_kib, _)| *total_kib != 0);
+            swap.map(|(total_kib, free_kib)| total_kib.saturating_sub(free_kib))
         })),
         root_available: next.take(see(&observation.root_usage, |usage| {
             Some(Kibibytes(usage.available_bytes / 1024))

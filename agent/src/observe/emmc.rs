@@ -3,9 +3,9 @@
 //!
 //! Cards have no such registers: their wear is absent, not none.
 
-use super::Reading;
 use super::root::Root;
 use super::text::{Flaw, fields, hexadecimal, lone_text, number};
+use super::{ReadError, Reading};
 
 /// What one eMMC says of its wear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,12 @@ pub enum Spare {
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     name: Box<str>,
+    /// Where it stands, or why it is not known whether this is one.
+    registers: Result<Registers, ReadError>,
+}
+
+#[derive(Clone, Debug)]
+struct Registers {
     life: String,
     spare: String,
 }
@@ -57,14 +63,18 @@ pub(super) fn find(root: &mut Root) -> Reading<Vec<Known>> {
     let mut known = Vec::new();
     for name in names.into_iter().filter(is_whole).take(DISKS_MAX) {
         let directory = format!("{DIRECTORY}/{name}/device");
-        let kind = root.parse(&format!("{directory}/type"), lone_text)?;
-        if kind.as_deref() == Some("MMC") {
-            known.push(Known {
-                name: name.into(),
+        let registers = match root.parse(&format!("{directory}/type"), lone_text) {
+            Ok(Some(kind)) if *kind == *"MMC" => Ok(Registers {
                 life: format!("{directory}/life_time"),
                 spare: format!("{directory}/pre_eol_info"),
-            });
-        }
+            }),
+            Ok(_) => continue,
+            Err(err) => Err(err),
+        };
+        known.push(Known {
+            name: name.into(),
+            registers,
+        });
     }
     Ok(Some(known).filter(|known| !known.is_empty()))
 }
@@ -72,10 +82,20 @@ pub(super) fn find(root: &mut Root) -> Reading<Vec<Known>> {
 /// Reads the wear.
 pub(super) fn read(root: &mut Root, known: &Reading<Vec<Known>>) -> Reading<Vec<Wear>> {
     let known = known.as_ref().map_err(Clone::clone)?;
-    let wear = known.iter().flatten().map(|known| Wear {
-        name: known.name.clone(),
-        life: root.parse(&known.life, parse_life).map(Option::flatten),
-        spare: root.parse(&known.spare, parse_spare).map(Option::flatten),
+    let wear = known.iter().flatten().map(|known| {
+        let (life, spare) = match &known.registers {
+            Ok(registers) => (
+                root.parse(&registers.life, parse_life).map(Option::flatten),
+                root.parse(&registers.spare, parse_spare)
+                    .map(Option::flatten),
+            ),
+            Err(err) => (Err(err.clone()), Ok(None)),
+        };
+        Wear {
+            name: known.name.clone(),
+            life,
+            spare,
+        }
     });
     Ok(known.is_some().then(|| wear.collect()))
 }

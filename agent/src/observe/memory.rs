@@ -3,28 +3,31 @@
 //!
 //! On a Raspberry Pi the memory controller is off by default: then the cgroup reading is absent.
 
-use super::Reading;
 use super::root::Root;
 use super::text::{Flaw, fields, lines, lone_number, number};
+use super::{ReadError, Reading};
 
-/// The part of `/proc/meminfo` that is used; what an old kernel does not write is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The part of `/proc/meminfo` that is used; what an old kernel does not write, or a broken one not
+/// as a number, is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the kernel's names in snake case")]
 pub struct Memory {
     pub total_kib: u64,
     pub free_kib: u64,
     pub available_kib: Option<u64>,
-    pub buffers_kib: u64,
-    pub cached_kib: u64,
-    pub swap_cached_kib: u64,
+    pub buffers_kib: Option<u64>,
+    pub cached_kib: Option<u64>,
+    pub swap_cached_kib: Option<u64>,
     pub active_file_kib: Option<u64>,
     pub inactive_file_kib: Option<u64>,
     pub anon_pages_kib: Option<u64>,
     pub dirty_kib: Option<u64>,
     pub shmem_kib: Option<u64>,
     pub slab_reclaimable_kib: Option<u64>,
-    pub swap_total_kib: u64,
-    pub swap_free_kib: u64,
+    pub swap_total_kib: Option<u64>,
+    pub swap_free_kib: Option<u64>,
+    /// Why one of them is `None`, if it is broken.
+    pub flaw: Option<ReadError>,
 }
 
 /// The root cgroup's memory.
@@ -48,13 +51,34 @@ pub enum MemoryCgroup {
     },
 }
 
+impl MemoryCgroup {
+    /// Whether so much memory can hold it. A page in the swap cache counts both as a file's and as
+    /// anonymous: each kind must fit, and their sum twice.
+    fn fits(self, total_kib: u64) -> bool {
+        let total_bytes = total_kib.saturating_mul(1024);
+        match self {
+            Self::V1 {
+                usage_bytes,
+                inactive_file_bytes,
+            } => usage_bytes / 2 <= total_bytes && inactive_file_bytes <= total_bytes,
+            Self::V2 {
+                anon_bytes,
+                file_bytes,
+                inactive_file_bytes,
+            } => [anon_bytes, file_bytes, inactive_file_bytes]
+                .into_iter()
+                .all(|bytes| bytes <= total_bytes),
+        }
+    }
+}
+
 /// One pool of huge pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HugePages {
     /// Size of a page.
     pub page_kib: u64,
     /// Pages reserved.
-    pub count: u64,
+    pub count: Reading<u64>,
 }
 
 /// Paging since boot.
@@ -89,13 +113,33 @@ pub(super) fn find_hierarchy(root: &Root) -> Hierarchy {
     }
 }
 
+const MEMINFO: &str = "proc/meminfo";
+
 /// Reads `/proc/meminfo`.
 pub(super) fn read(root: &mut Root) -> Reading<Memory> {
-    root.parse("proc/meminfo", parse)
+    root.parse(MEMINFO, parse)
 }
 
 /// Reads the root cgroup's memory.
-pub(super) fn read_cgroup(root: &mut Root, hierarchy: Hierarchy) -> Reading<MemoryCgroup> {
+pub(super) fn read_cgroup(
+    root: &mut Root,
+    hierarchy: Hierarchy,
+    memory: &Reading<Memory>,
+) -> Reading<MemoryCgroup> {
+    let cgroup = parse_cgroup(root, hierarchy)?;
+    let path = match hierarchy {
+        Hierarchy::V2 => "sys/fs/cgroup/memory.stat",
+        Hierarchy::V1 => "sys/fs/cgroup/memory",
+    };
+    match (&cgroup, memory) {
+        (Some(cgroup), Ok(Some(memory))) if !cgroup.fits(memory.total_kib) => {
+            Err(Flaw::new(1, "more than the memory that there is").at(path))
+        }
+        _ => Ok(cgroup),
+    }
+}
+
+fn parse_cgroup(root: &mut Root, hierarchy: Hierarchy) -> Reading<MemoryCgroup> {
     match hierarchy {
         Hierarchy::V2 => root.parse("sys/fs/cgroup/memory.stat", parse_cgroup_v2),
         Hierarchy::V1 => {
@@ -130,7 +174,8 @@ pub(super) fn read_huge_pages(root: &mut Root) -> Reading<Vec<HugePages>> {
             continue;
         };
         let path = format!("{DIRECTORY}/{name}/nr_hugepages");
-        if let Some(count) = root.parse(&path, lone_number)? {
+        let count = root.parse(&path, lone_number);
+        if count != Ok(None) {
             pools.push(HugePages { page_kib, count });
         }
     }
@@ -159,7 +204,7 @@ fn parse(text: &[u8]) -> Result<Memory, Flaw> {
         slab_reclaimable,
         swap_total,
         swap_free,
-    ] = keyed(
+    ] = each_keyed(
         text,
         [
             "MemTotal:",
@@ -177,23 +222,31 @@ fn parse(text: &[u8]) -> Result<Memory, Flaw> {
             "SwapTotal:",
             "SwapFree:",
         ],
-    )?;
+    );
+    // What rests on any other line fails without it, and the rest does not.
+    let mut flaw = None;
+    let mut optional = |value: Result<Option<u64>, Flaw>| {
+        value.unwrap_or_else(|of_line| {
+            flaw.get_or_insert(of_line);
+            None
+        })
+    };
     let memory = Memory {
-        total_kib: required(total)?,
-        free_kib: required(free)?,
-        available_kib: available,
-        buffers_kib: required(buffers)?,
-        cached_kib: required(cached)?,
-        // A container's stand-in for /proc leaves these out.
-        swap_cached_kib: swap_cached.unwrap_or(0),
-        active_file_kib: active_file,
-        inactive_file_kib: inactive_file,
-        anon_pages_kib: anon_pages,
-        dirty_kib: dirty,
-        shmem_kib: shmem,
-        slab_reclaimable_kib: slab_reclaimable,
-        swap_total_kib: swap_total.unwrap_or(0),
-        swap_free_kib: swap_free.unwrap_or(0),
+        total_kib: required(total?)?,
+        free_kib: required(free?)?,
+        available_kib: available?,
+        buffers_kib: optional(buffers),
+        cached_kib: optional(cached),
+        swap_cached_kib: optional(swap_cached),
+        active_file_kib: optional(active_file),
+        inactive_file_kib: optional(inactive_file),
+        anon_pages_kib: optional(anon_pages),
+        dirty_kib: optional(dirty),
+        shmem_kib: optional(shmem),
+        slab_reclaimable_kib: optional(slab_reclaimable),
+        swap_total_kib: optional(swap_total),
+        swap_free_kib: optional(swap_free),
+        flaw: flaw.map(|flaw| flaw.at(MEMINFO)),
     };
     check(&memory).map(|()| memory)
 }
@@ -202,28 +255,26 @@ fn parse(text: &[u8]) -> Result<Memory, Flaw> {
 fn check(memory: &Memory) -> Result<(), Flaw> {
     /// 2^43 KiB: its bytes are still below 2^53, exact in JSON.
     const KIB_MAX: u64 = 1 << 43;
-    let Memory {
-        total_kib,
-        free_kib,
-        available_kib,
-        buffers_kib,
-        cached_kib,
-        ..
-    } = *memory;
+    let total_kib = memory.total_kib;
     let parts = [
-        Some(free_kib),
-        available_kib,
-        Some(buffers_kib),
+        Some(memory.free_kib),
+        memory.available_kib,
+        memory.buffers_kib,
+        memory.cached_kib,
+        memory.swap_cached_kib,
         memory.anon_pages_kib,
+        memory.active_file_kib,
+        memory.inactive_file_kib,
     ];
+    let swap = memory.swap_total_kib.zip(memory.swap_free_kib);
     let largest = parts.into_iter().flatten().max().unwrap_or(0);
     if total_kib == 0 {
         Err(Flaw::new(1, "a memory of nothing"))
-    } else if total_kib.max(memory.swap_total_kib).max(cached_kib) > KIB_MAX {
+    } else if total_kib.max(memory.swap_total_kib.unwrap_or(0)) > KIB_MAX {
         Err(Flaw::new(1, "more memory than an address can name"))
     } else if largest > total_kib {
         Err(Flaw::new(1, "a part is larger than the memory"))
-    } else if memory.swap_free_kib > memory.swap_total_kib {
+    } else if swap.is_some_and(|(total_kib, free_kib)| free_kib > total_kib) {
         Err(Flaw::new(1, "more swap is free than there is"))
     } else {
         Ok(())
@@ -257,6 +308,15 @@ fn parse_vmstat(text: &[u8]) -> Result<Vmstat, Flaw> {
 /// Picks the numbers after some keys; the keys stand in the order of the file or not.
 fn keyed<const N: usize>(text: &[u8], keys: [&str; N]) -> Result<[Option<u64>; N], Flaw> {
     let mut values = [None; N];
+    for (value, found) in values.iter_mut().zip(each_keyed(text, keys)) {
+        *value = found?;
+    }
+    Ok(values)
+}
+
+/// The same, each with a flaw of its own.
+fn each_keyed<const N: usize>(text: &[u8], keys: [&str; N]) -> [Result<Option<u64>, Flaw>; N] {
+    let mut values = [Ok(None); N];
     for (line_number, line) in lines(text) {
         let mut fields = fields(line);
         let Some(key) = fields.next() else {
@@ -268,10 +328,11 @@ fn keyed<const N: usize>(text: &[u8], keys: [&str; N]) -> Result<[Option<u64>; N
             .find(|(wanted, _)| wanted.as_bytes() == key);
         if let Some((_, value)) = wanted {
             let found = fields.next().and_then(number);
-            *value = Some(found.ok_or(Flaw::new(line_number, "expected a number"))?);
+            let flaw = Flaw::new(line_number, "expected a number");
+            *value = found.map(Some).ok_or(flaw);
         }
     }
-    Ok(values)
+    values
 }
 
 fn required(value: Option<u64>) -> Result<u64, Flaw> {
@@ -282,14 +343,17 @@ fn required(value: Option<u64>) -> Result<u64, Flaw> {
 mod tests {
     use super::*;
 
-    const MEMINFO: &str = "MemTotal:  1000 kB\nMemFree:  200 kB\nMemAvailable: 600 kB\n\
+    const TEXT: &str = "MemTotal:  1000 kB\nMemFree:  200 kB\nMemAvailable: 600 kB\n\
         Buffers:  10 kB\nCached:  300 kB\nSwapCached: 1 kB\nInactive(file):  50 kB\n\
         AnonPages: 70 kB\nSwapTotal: 100 kB\nSwapFree: 90 kB\n";
 
     #[test]
     fn a_line_is_found_by_its_whole_name() {
-        let memory = parse(MEMINFO.as_bytes()).unwrap();
-        assert_eq!((memory.cached_kib, memory.swap_cached_kib), (300, 1));
+        let memory = parse(TEXT.as_bytes()).unwrap();
+        assert_eq!(
+            (memory.cached_kib, memory.swap_cached_kib),
+            (Some(300), Some(1))
+        );
         assert_eq!(
             (memory.available_kib, memory.inactive_file_kib),
             (Some(600), Some(50))
@@ -306,13 +370,42 @@ mod tests {
             ("MemTotal:  1000", "MemTotal:  9223372036854775807"),
             ("MemFree:  200", "MemFree:  2000"),
             ("MemAvailable: 600", "MemAvailable: 1001"),
+            ("Cached:  300", "Cached: 8796093022207"),
+            ("SwapCached: 1", "SwapCached: 1001"),
+            ("Inactive(file):  50", "Inactive(file): 1001"),
             ("SwapFree: 90", "SwapFree: 101"),
             ("MemTotal:", "Total:"),
             ("MemFree:  200 kB", "MemFree:"),
         ] {
-            let text = MEMINFO.replace(from, to);
+            let text = TEXT.replace(from, to);
             assert!(parse(text.as_bytes()).is_err(), "{to}");
         }
+    }
+
+    #[test]
+    fn a_broken_line_is_none_and_says_so() {
+        let with = |from: &str, to: &str| {
+            let memory = parse(TEXT.replace(from, to).as_bytes()).unwrap();
+            let error = memory.flaw.as_ref().unwrap().to_string();
+            (memory, error)
+        };
+        let sound = parse(TEXT.as_bytes()).unwrap();
+        assert_eq!(sound.flaw, None);
+        let (memory, error) = with("SwapCached: 1", "SwapCached: ?");
+        assert_eq!(error, "proc/meminfo:6: expected a number");
+        let expected = Memory {
+            swap_cached_kib: None,
+            flaw: memory.flaw.clone(),
+            ..sound
+        };
+        assert_eq!(memory, expected);
+        let (memory, _) = with("Cached:  300", "Cached: -1");
+        assert_eq!((memory.total_kib, memory.cached_kib), (1000, None));
+        let (memory, _) = with("SwapTotal: 100 kB", "SwapTotal:");
+        assert_eq!(
+            (memory.swap_total_kib, memory.swap_free_kib),
+            (None, Some(90))
+        );
     }
 
     #[test]
@@ -325,6 +418,35 @@ mod tests {
         };
         assert_eq!(parse_cgroup_v2(text), Ok(expected));
         assert!(parse_cgroup_v2(b"anon 100\n").is_err());
+    }
+
+    #[test]
+    fn a_cgroup_uses_no_more_than_there_is() {
+        const MEMORY_KIB: u64 = 1_000;
+        const ALL: u64 = MEMORY_KIB * 1024;
+        const MORE: u64 = ALL + 1;
+        let v1 = |usage_bytes, inactive_file_bytes| MemoryCgroup::V1 {
+            usage_bytes,
+            inactive_file_bytes,
+        };
+        let v2 = |anon_bytes, file_bytes, inactive_file_bytes| MemoryCgroup::V2 {
+            anon_bytes,
+            file_bytes,
+            inactive_file_bytes,
+        };
+        for (cgroup, expected) in [
+            (v1(ALL, ALL), true),
+            (v1(2 * MORE, 0), false),
+            (v1(u64::MAX, 0), false),
+            (v1(0, MORE), false),
+            // What is in the swap cache counts twice.
+            (v2(ALL, ALL, ALL), true),
+            (v2(1_125_899_906_842_624, 0, 0), false),
+            (v2(0, MORE, 0), false),
+            (v2(0, 0, MORE), false),
+        ] {
+            assert_eq!(cgroup.fits(MEMORY_KIB), expected, "{cgroup:?}");
+        }
     }
 
     #[test]

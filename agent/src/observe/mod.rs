@@ -218,6 +218,8 @@ pub struct Fixed {
 pub struct Links {
     /// Interfaces in the order of their names.
     pub links: Reading<Vec<network::Link>>,
+    /// Those of which nothing is known, and why.
+    pub unknown: Vec<(Box<str>, ReadError)>,
     /// Addresses in the kernel's order, every interface and family.
     pub addresses: Reading<Vec<address::Address>>,
     /// Default routes.
@@ -315,6 +317,7 @@ impl Observer {
         } = self;
         root.set_pace(Pace::EveryTick);
         let root_usage = mount::read_root(root);
+        let memory = memory::read(root);
         let observation = Observation {
             uptime_ms,
             fixed,
@@ -322,8 +325,8 @@ impl Observer {
             storage,
             cpu: cpu::read(root, detail),
             load: load::read(root),
-            memory: memory::read(root),
-            memory_cgroup: memory::read_cgroup(root, layout.hierarchy),
+            memory_cgroup: memory::read_cgroup(root, layout.hierarchy, &memory),
+            memory,
             vmstat: match detail {
                 Detail::Dropped => Ok(None),
                 Detail::Kept => memory::read_vmstat(root),

@@ -132,7 +132,8 @@ fn checked(answer: Reading<Statvfs>, mount_point: &str) -> Reading<Usage> {
     usage.map_err(|flaw| flaw.at(mount_point))
 }
 
-/// Refuses what cannot be: a size of nothing, or more free than there is.
+/// Refuses what cannot be: a size of nothing, or more free than there is. Inodes that cannot be are
+/// taken for none.
 fn in_bytes(answer: &Statvfs) -> Result<Usage, Flaw> {
     let bytes = |blocks: u64| {
         blocks
@@ -140,19 +141,24 @@ fn in_bytes(answer: &Statvfs) -> Result<Usage, Flaw> {
             .filter(|bytes| i64::try_from(*bytes).is_ok())
             .ok_or(Flaw::new(1, "statvfs: a size beyond 2^63"))
     };
+    // A driver that cannot count its inodes can still count its blocks.
+    let has_inodes = answer.inodes_free <= answer.inodes;
+    let (inodes, inodes_free) = if has_inodes {
+        (answer.inodes, answer.inodes_free)
+    } else {
+        (0, 0)
+    };
     let usage = Usage {
         capacity_bytes: bytes(answer.blocks)?,
         free_bytes: bytes(answer.blocks_free)?,
         available_bytes: bytes(answer.blocks_available)?,
-        inodes: answer.inodes,
-        inodes_free: answer.inodes_free,
+        inodes,
+        inodes_free,
     };
     if usage.capacity_bytes == 0 {
         return Err(Flaw::new(1, "statvfs: a size of nothing"));
     }
-    if usage.free_bytes.max(usage.available_bytes) > usage.capacity_bytes
-        || usage.inodes_free > usage.inodes
-    {
+    if usage.free_bytes.max(usage.available_bytes) > usage.capacity_bytes {
         return Err(Flaw::new(1, "statvfs: more free than there is"));
     }
     Ok(usage)
@@ -494,12 +500,35 @@ mod tests {
                 blocks_free: 1001,
                 ..sound
             },
-            Statvfs {
-                inodes_free: 1,
-                ..sound
-            },
         ] {
             assert!(in_bytes(&broken).is_err(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn inodes_that_cannot_be_leave_the_space() {
+        let answer = Statvfs {
+            fragment_bytes: 4096,
+            blocks: 1000,
+            blocks_free: 300,
+            blocks_available: 250,
+            inodes: 10,
+            inodes_free: 10,
+        };
+        let usage = in_bytes(&answer).unwrap();
+        assert_eq!((usage.inodes, usage.inodes_free), (10, 10));
+        for (inodes, inodes_free) in [(0, 1), (10, 11), (10, u64::MAX)] {
+            let broken = Statvfs {
+                inodes,
+                inodes_free,
+                ..answer
+            };
+            let expected = Usage {
+                inodes: 0,
+                inodes_free: 0,
+                ..usage
+            };
+            assert_eq!(in_bytes(&broken), Ok(expected), "{broken:?}");
         }
     }
 

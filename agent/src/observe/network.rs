@@ -55,14 +55,17 @@ pub(super) fn read(root: &mut Root) -> Reading<Vec<Interface>> {
 
 /// Reads addresses and routes.
 pub(super) fn read_links(root: &mut Root) -> Links {
+    let mut unknown = Vec::new();
     Links {
-        links: read_flags(root),
+        links: read_flags(root, &mut unknown),
+        unknown,
         addresses: root.syscalls().addresses(),
         routes: route::read(root),
     }
 }
 
-fn read_flags(root: &mut Root) -> Reading<Vec<Link>> {
+/// An interface whose flags cannot be read is `unknown`, and the others are not.
+fn read_flags(root: &mut Root, unknown: &mut Vec<(Box<str>, ReadError)>) -> Reading<Vec<Link>> {
     const DIRECTORY: &str = "sys/class/net";
     let Some(names) = root.list(DIRECTORY)? else {
         return Ok(None);
@@ -70,8 +73,13 @@ fn read_flags(root: &mut Root) -> Reading<Vec<Link>> {
     let mut links = Vec::new();
     for name in names.into_iter().take(LINKS_MAX) {
         // `bonding_masters` is a file among the interfaces.
-        let Some(flags) = root.parse(&format!("{DIRECTORY}/{name}/flags"), parse_flags)? else {
-            continue;
+        let flags = match root.parse(&format!("{DIRECTORY}/{name}/flags"), parse_flags) {
+            Ok(Some(flags)) => flags,
+            Ok(None) => continue,
+            Err(err) => {
+                unknown.push((name.into(), err));
+                continue;
+            }
         };
         links.push(Link {
             is_up: flags & IFF_UP != 0,

@@ -15,8 +15,19 @@ use super::text::{Flaw, hexadecimal, lone_text};
 pub struct Power {
     /// The firmware's account of it.
     pub throttled: Reading<Throttled>,
+    /// Who gives that account here.
+    pub source: Option<Source>,
     /// The kernel's alarm: the supply was too low within the last two seconds.
     pub is_under_voltage_alarm: Reading<bool>,
+}
+
+/// Who tells the throttle bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The firmware, which keeps the past until the next boot.
+    Firmware,
+    /// The kernel's driver, which clears the past whenever it asks.
+    Driver,
 }
 
 /// The bits of `get_throttled`, as the firmware numbers them.
@@ -109,10 +120,13 @@ fn find_chip(root: &mut Root, name: &str) -> Option<String> {
 
 /// Reads the supply.
 pub(super) fn read(root: &mut Root, paths: &Paths) -> Power {
-    let throttled = match (paths.mailbox, &paths.throttled) {
-        (Some(device), _) => root.ask_throttled(device).map(|bits| bits.map(Throttled)),
-        (None, Some(path)) => root.parse(path, parse_throttled),
-        (None, None) => Ok(None),
+    let (source, throttled) = match (paths.mailbox, &paths.throttled) {
+        (Some(device), _) => {
+            let bits = root.ask_throttled(device);
+            (Some(Source::Firmware), bits.map(|bits| bits.map(Throttled)))
+        }
+        (None, Some(path)) => (Some(Source::Driver), root.parse(path, parse_throttled)),
+        (None, None) => (None, Ok(None)),
     };
     let is_under_voltage_alarm = match &paths.alarm {
         Some(path) => root.parse(path, parse_alarm),
@@ -120,6 +134,7 @@ pub(super) fn read(root: &mut Root, paths: &Paths) -> Power {
     };
     Power {
         throttled,
+        source,
         is_under_voltage_alarm,
     }
 }
@@ -185,6 +200,7 @@ mod tests {
         let paths = find(&mut root, &nodling_boards::Power::default());
         let power = read(&mut root, &paths);
         assert_eq!(power.throttled, Ok(Some(Throttled(0x10000))));
+        assert_eq!(power.source, Some(Source::Driver));
         assert_eq!(power.is_under_voltage_alarm, Ok(None));
     }
 }

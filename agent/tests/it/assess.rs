@@ -1,13 +1,13 @@
 //! What each fixture means, and that whatever breaks, a heartbeat is still made of it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Assessment, Config, State, assess};
+use nodling_agent::assess::{Assessment, Config, State, assess, unread};
 use nodling_agent::describe::describe;
 use nodling_agent::encode::{Encoder, Identity, facts};
-use nodling_agent::observe::{Detail, Observation};
+use nodling_agent::observe::{Detail, Fixed, Observation, ReadError};
 use nodling_protocol::ConditionKind::{DiskPressure, MemoryPressure, PidPressure, Ready};
 use nodling_protocol::{
     ConditionKind, Facts, Frame, Heartbeat, Instance, Kind, Status, Vitals, WillHash,
@@ -180,6 +180,120 @@ fn disk_pressure_lasts_the_kubelets_transition_period() {
     assert_eq!(at, [FALSE, TRUE, TRUE, TRUE, FALSE, TRUE]);
 }
 
+/// The amounts of the resources that are read, after each observation.
+fn capacities(state: &mut State, observations: &[Observation]) -> Vec<Vec<(String, u64)>> {
+    let amounts = |observation: &Observation| {
+        let capacity = assess(state, observation).capacity;
+        let amounts = capacity.into_iter();
+        amounts
+            .map(|has| (has.name.into_owned(), has.amount))
+            .collect()
+    };
+    observations.iter().map(amounts).collect()
+}
+
+#[test]
+fn what_limits_and_names_a_board_is_told_where_it_cannot_be_read() {
+    for (file, name) in [
+        ("sys/fs/cgroup/memory.stat", "memory_cgroup"),
+        ("proc/sys/kernel/pid_max", "pid_max"),
+        ("proc/sys/kernel/threads-max", "threads_max"),
+        ("proc/device-tree/model", "model"),
+        ("proc/device-tree/compatible", "compatible"),
+        ("proc/vmstat", "vmstat"),
+    ] {
+        let copy = fixture("raspberry-pi-5/cgroup-v2").copy();
+        support::write(copy.path(), file, "");
+        Breakage::Binary.apply(&copy.path().join(file));
+        let unread = observe(copy.path());
+        let unread = unread::unread(&unread);
+        let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+        assert!(names.contains(&name), "{file}: {names:?}");
+        assert!(unread.iter().any(|(_, err)| err.to_string().contains(file)));
+    }
+    let mut observation = idle();
+    let fixed = Arc::make_mut(&mut observation.fixed);
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    (fixed.processors, fixed.huge_pages) = (Err(err()), Err(err()));
+    let unread = unread::unread(&observation);
+    let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["processors", "huge_pages"]);
+}
+
+#[test]
+fn capacity_survives_readings_that_fail() {
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    let sound = observe(&fixture("raspberry-pi-4b/idle").path);
+    let mut briefly = sound.clone();
+    (briefly.root_usage, briefly.memory) = (Err(err()), Err(err()));
+    let mut anew = briefly.clone();
+    let fixed = Arc::make_mut(&mut anew.fixed);
+    (fixed.processors, fixed.huge_pages) = (Err(err()), Err(err()));
+    let at = capacities(
+        &mut State::default(),
+        &[sound.clone(), briefly.clone(), anew.clone(), sound.clone()],
+    );
+    assert!(at[0].iter().any(|(name, _)| name == "ephemeral-storage"));
+    assert!(at[0].iter().any(|(name, _)| name == "memory"));
+    assert!(at.iter().all(|amounts| *amounts == at[0]), "{at:#?}");
+    // What could not be read at first is taken as soon as it can.
+    let late = capacities(&mut State::default(), &[briefly, sound]);
+    assert_eq!(late[1], at[0]);
+    assert_ne!(late[0], at[0]);
+}
+
+#[test]
+fn one_broken_pool_of_huge_pages_leaves_the_others() {
+    let copy = fixture("raspberry-pi-4b/idle").copy();
+    let pool = |size: &str| format!("sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages");
+    support::write(copy.path(), &pool("2048"), "3\n");
+    support::write(copy.path(), &pool("64"), "5\n");
+    let sound = observe(copy.path());
+    support::write(copy.path(), &pool("2048"), "many\n");
+    let broken = observe(copy.path());
+    let at = capacities(
+        &mut State::default(),
+        &[sound.clone(), broken.clone(), sound],
+    );
+    assert!(at.iter().all(|amounts| *amounts == at[0]), "{at:#?}");
+    let fresh = capacities(&mut State::default(), std::slice::from_ref(&broken));
+    let pools = |amounts: &[(String, u64)]| {
+        let names = amounts.iter().map(|(name, _)| name.clone());
+        let mut pools: Vec<_> = names.filter(|name| name.starts_with("huge")).collect();
+        pools.sort();
+        pools
+    };
+    assert!(pools(&at[0]).contains(&"hugepages-2Mi".to_owned()));
+    assert!(pools(&fresh[0]).contains(&"hugepages-64Ki".to_owned()));
+    assert!(!pools(&fresh[0]).contains(&"hugepages-2Mi".to_owned()));
+    let unread = unread::unread(&broken);
+    let names: Vec<_> = unread.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["huge_pages/2048kB"]);
+}
+
+#[test]
+fn capacity_changes_only_when_what_is_fixed_was_read_again() {
+    let sound = observe(&fixture("raspberry-pi-4b/idle").path);
+    let mut drifted = sound.clone();
+    let usage = drifted.root_usage.as_mut().unwrap().as_mut().unwrap();
+    usage.capacity_bytes -= 4096;
+    let memory = drifted.memory.as_mut().unwrap().as_mut().unwrap();
+    memory.total_kib += 4;
+    let mut anew = drifted.clone();
+    anew.fixed = Arc::new(Fixed::clone(&sound.fixed));
+    let fresh = capacities(&mut State::default(), std::slice::from_ref(&drifted));
+    let at = capacities(&mut State::default(), &[sound, drifted, anew]);
+    assert_eq!(at[0], at[1]);
+    assert_ne!(at[1], at[2]);
+    assert_eq!(at[2], fresh[0]);
+}
+
 #[test]
 fn a_threshold_is_met_below_it_and_not_at_it() {
     for (available, expected) in [(1000, FALSE), (999, TRUE)] {
@@ -193,7 +307,7 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         };
         let with_pids = |observation: &mut Observation| {
             let load = observation.load.as_mut().unwrap().as_mut().unwrap();
-            let fixed = std::sync::Arc::make_mut(&mut observation.fixed);
+            let fixed = Arc::make_mut(&mut observation.fixed);
             fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
             fixed.threads_max = Ok(None);
         };
@@ -212,9 +326,9 @@ fn memory_pressure_is_judged_by_the_working_set() {
         let memory = observation.memory.as_mut().unwrap().as_mut().unwrap();
         memory.anon_pages_kib = Some(memory.total_kib - 50 * 1024);
         memory.inactive_file_kib = Some(0);
-        memory.cached_kib = 0;
-        memory.buffers_kib = 0;
-        memory.swap_cached_kib = 0;
+        memory.cached_kib = Some(0);
+        memory.buffers_kib = Some(0);
+        memory.swap_cached_kib = Some(0);
         observation.memory_cgroup = Ok(None);
     };
     let gone = |observation: &mut Observation| {

@@ -10,7 +10,7 @@ use nodling_agent::observe::disk::{Filesystem, Usage};
 use nodling_agent::observe::emmc::{Life, Spare, Wear};
 use nodling_agent::observe::ext4::{Device, Errors};
 use nodling_agent::observe::fstab::Entry;
-use nodling_agent::observe::power::Throttled;
+use nodling_agent::observe::power::{Source, Throttled};
 use nodling_agent::observe::pressure::{Stall, Stalls};
 use nodling_agent::observe::thermal::Zone;
 use nodling_agent::observe::{Fixed, Links, Observation, ReadError, Storage};
@@ -115,6 +115,39 @@ fn a_dip_between_two_ticks_is_under_voltage() {
         ],
     );
     assert_eq!(at, [FALSE, TRUE]);
+}
+
+#[test]
+fn a_past_that_comes_and_goes_is_news_when_it_comes() {
+    let dipped = bits(LOW << SINCE_BOOT);
+    let at = timeline(
+        UnderVoltage,
+        &[
+            (100, &dipped),
+            (110, &fine),
+            (120, &dipped),
+            (130, &dipped),
+            (189, &dipped),
+            (190, &dipped),
+        ],
+    );
+    assert_eq!(at, [FALSE, FALSE, TRUE, TRUE, TRUE, FALSE]);
+}
+
+#[test]
+fn another_source_of_the_bits_has_a_past_of_its_own() {
+    let told_by = |source, set: u32| {
+        move |observation: &mut Observation| {
+            observation.power.throttled = Ok(Some(Throttled(set)));
+            observation.power.source = Some(source);
+        }
+    };
+    let cleared = told_by(Source::Driver, 0);
+    let all = told_by(Source::Firmware, LOW << SINCE_BOOT);
+    let more = told_by(Source::Firmware, (LOW | Throttled::THROTTLED) << SINCE_BOOT);
+    let steps: [Step<'_>; 4] = [(100, &cleared), (110, &all), (120, &all), (130, &more)];
+    assert_eq!(timeline(UnderVoltage, &steps), [FALSE; 4]);
+    assert_eq!(timeline(HeldBack, &steps), [FALSE, FALSE, FALSE, TRUE]);
 }
 
 #[test]
@@ -655,7 +688,9 @@ fn pressure_is_estimated_where_the_kernel_does_not_tell() {
         "after a minute, not {turns} ticks"
     );
     // Busy with as many tasks as there are processors, or with many for an instant only.
-    assert_eq!(estimated(CpuPressure, 30, 100, 0, 4).last(), Some(&FALSE));
+    // The reader of the count is one of these five.
+    assert_eq!(estimated(CpuPressure, 30, 100, 0, 5).last(), Some(&FALSE));
+    assert_eq!(estimated(CpuPressure, 30, 100, 0, 6).last(), Some(&TRUE));
     assert_eq!(estimated(CpuPressure, 30, 50, 0, 9).last(), Some(&FALSE));
     // One task waits for a slow card, and nothing else happens.
     assert_eq!(estimated(IoPressure, 12, 5, 25, 1).last(), Some(&TRUE));

@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, OnceLock};
 
+use nodling_agent::assess::unread;
 use nodling_agent::observe::root::Root;
 use nodling_agent::observe::{Config, Detail, Observation, Observer, ReadError};
 use nodling_boards::Profile;
@@ -115,7 +116,7 @@ fn subjects(observation: &Observation) -> Vec<(&'static str, String)> {
         ("threads max", format!("{:?}", fixed.threads_max)),
         ("page size", format!("{:?}", fixed.page_size_bytes)),
         ("devices", format!("{:?}", fixed.devices)),
-        ("links", format!("{:?}", links.links)),
+        ("links", format!("{:?}{:?}", links.links, links.unknown)),
         ("addresses", format!("{:?}", links.addresses)),
         ("route v4", format!("{:?}", links.routes.v4)),
         ("route v6", format!("{:?}", links.routes.v6)),
@@ -273,6 +274,27 @@ fn is_expected(
         .iter()
         .all(|((changed, _), _)| *changed == subject || is_mirror(changed))
         && (may_be_unchanged || !changed.is_empty())
+}
+
+#[test]
+fn one_broken_device_leaves_the_others_of_its_kind() {
+    let copy = fixture("raspberry-pi-cm4/emmc-worn").copy();
+    let sound = observe(copy.path());
+    let of_card = "sys/block/mmcblk7/device/type";
+    support::write(copy.path(), of_card, [0xff, b'\n']);
+    let flags = "sys/class/net/zzz0/flags";
+    support::write(copy.path(), flags, "up\n");
+    let broken = observe(copy.path());
+    let wear = |observation: &Observation| observation.storage.emmc.clone().unwrap().unwrap();
+    let (before, after) = (wear(&sound), wear(&broken));
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(after.len(), before.len() + 1);
+    assert_eq!(broken.links.links, sound.links.links);
+    let unread = unread::unread(&broken);
+    for (name, file) in [("emmc/mmcblk7", of_card), ("links/zzz0", flags)] {
+        let told = unread.iter().find(|(of, _)| *of == name).expect(name);
+        assert!(told.1.to_string().contains(file), "{}", told.1);
+    }
 }
 
 #[test]
@@ -473,7 +495,11 @@ fn procfs_reads_the_same_memory_and_load() {
             theirs.inactive_file,
             "{context}"
         );
-        assert_eq!(ours.swap_free_kib * 1024, theirs.swap_free, "{context}");
+        assert_eq!(
+            ours.swap_free_kib.unwrap() * 1024,
+            theirs.swap_free,
+            "{context}"
+        );
 
         let theirs = support::read(&fixture.path, "proc/loadavg").unwrap();
         let theirs = procfs::LoadAverage::from_read(theirs.as_slice()).unwrap();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
-use nodling_agent::assess::{Config, State, assess};
+use nodling_agent::assess::{Config, State, assess, unread};
 use nodling_agent::observe::memory::MemoryCgroup;
 use nodling_agent::observe::{Observation, ReadError};
 use nodling_protocol::ConditionKind::{DiskPressure, MemoryPressure, PidPressure};
 use nodling_protocol::{ConditionKind, Status};
 
-use crate::support::{fixture, observe};
+use crate::support::{fixture, observe, read, write};
 
 fn idle() -> Observation {
     observe(&fixture("raspberry-pi-4b/idle").path)
@@ -51,9 +51,9 @@ fn available_memory_is_the_kubelets_to_the_byte() {
     let memory = observation.memory.as_mut().unwrap().as_mut().unwrap();
     memory.total_kib = 4_000_000;
     memory.anon_pages_kib = Some(400_000);
-    memory.cached_kib = 300_000;
-    memory.buffers_kib = 20_000;
-    memory.swap_cached_kib = 1_000;
+    memory.cached_kib = Some(300_000);
+    memory.buffers_kib = Some(20_000);
+    memory.swap_cached_kib = Some(1_000);
     memory.inactive_file_kib = Some(100_000);
     let total = 4_000_000 * 1024;
     for (cgroup, working_set) in [
@@ -88,6 +88,64 @@ fn available_memory_is_the_kubelets_to_the_byte() {
     }
 }
 
+/// The status of memory pressure by default thresholds, and whether a file is told as unread.
+fn memory_pressure(board: &std::path::Path, file: &str) -> (Option<Status>, bool) {
+    let observation = observe(board);
+    let assessed = assess(&mut State::default(), &observation);
+    let failures = assessed.failures.iter().map(|(_, err)| err);
+    let unread = unread::unread(&observation);
+    let mut all = failures.chain(unread.iter().map(|(_, err)| *err));
+    let is_told = all.any(|err| err.to_string().contains(file));
+    (assessed.conditions.of(MemoryPressure), is_told)
+}
+
+#[test]
+fn more_memory_than_there_is_is_not_believed() {
+    let board = fixture("raspberry-pi-5/cgroup-v2");
+    let copy = board.copy();
+    let stat = "sys/fs/cgroup/memory.stat";
+    let absurd = "anon 1125899906842624\nfile 1\ninactive_file 1\n";
+    write(copy.path(), stat, absurd);
+    // The other account of the same pages is taken.
+    let at = memory_pressure(copy.path(), stat);
+    assert_eq!(at, (Some(Status::False), true));
+    let meminfo = "proc/meminfo";
+    let text = String::from_utf8(read(copy.path(), meminfo).unwrap()).unwrap();
+    let cached = text.lines().find(|line| line.starts_with("Cached:"));
+    let text = text.replace(cached.unwrap(), "Cached: 8796093022207 kB");
+    write(copy.path(), meminfo, text);
+    let at = memory_pressure(copy.path(), meminfo);
+    assert_eq!(at, (Some(Status::Unknown), true));
+    let old = fixture("jetson-nano/cgroup-v1").copy();
+    let usage = "sys/fs/cgroup/memory/memory.usage_in_bytes";
+    for absurd in ["18446744073709551615\n", "9223372036854775807\n"] {
+        write(old.path(), usage, absurd);
+        let at = memory_pressure(old.path(), "sys/fs/cgroup/memory");
+        assert_eq!(at, (Some(Status::False), true), "{absurd}");
+    }
+}
+
+#[test]
+fn one_broken_line_of_meminfo_fails_what_rests_on_it_only() {
+    let copy = fixture("raspberry-pi-4b/idle").copy();
+    let meminfo = "proc/meminfo";
+    let text = String::from_utf8(read(copy.path(), meminfo).unwrap()).unwrap();
+    let sound = observe(copy.path()).memory.unwrap().unwrap();
+    for (key, status) in [("SwapCached:", Status::False), ("Cached:", Status::Unknown)] {
+        let line = text.lines().find(|line| line.starts_with(key));
+        write(
+            copy.path(),
+            meminfo,
+            text.replace(line.unwrap(), &format!("{key} ?")),
+        );
+        let memory = observe(copy.path()).memory.unwrap().unwrap();
+        assert_eq!(memory.total_kib, sound.total_kib);
+        assert_eq!(memory.available_kib, sound.available_kib);
+        let at = memory_pressure(copy.path(), meminfo);
+        assert_eq!(at, (Some(status), true), "{key}");
+    }
+}
+
 #[test]
 fn disk_and_process_ids_are_what_the_kernel_counts() {
     let mut observation = idle();
@@ -105,6 +163,37 @@ fn disk_and_process_ids_are_what_the_kernel_counts() {
         Signal::PidAvailable,
         10_000 - u64::from(threads),
     );
+}
+
+#[test]
+fn one_limit_of_process_ids_is_enough() {
+    let err = || ReadError::TooLong {
+        path: "x".into(),
+        bytes_max: 1,
+    };
+    let mut observation = idle();
+    let threads = observation.load.as_ref().unwrap().unwrap().threads;
+    let left = 10_000 - u64::from(threads);
+    for broken in [Err(err()), Ok(None)] {
+        for (pid_max, threads_max) in [
+            (broken.clone(), Ok(Some(10_000))),
+            (Ok(Some(10_000)), broken),
+        ] {
+            let fixed = Arc::make_mut(&mut observation.fixed);
+            (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+            assert_available(&observation, Signal::PidAvailable, left);
+        }
+    }
+    for (pid_max, threads_max) in [
+        (Err(err()), Ok(None)),
+        (Ok(None), Err(err())),
+        (Err(err()), Err(err())),
+    ] {
+        let fixed = Arc::make_mut(&mut observation.fixed);
+        (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+        let at = status(&observation, Signal::PidAvailable, "1");
+        assert_eq!(at, Some(Status::Unknown));
+    }
 }
 
 #[test]
