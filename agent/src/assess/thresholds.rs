@@ -106,8 +106,10 @@ impl Signal {
 pub enum Limit {
     /// In bytes or pieces.
     Amount(Quantity),
-    /// Of the capacity, from 0 to 100; nothing is below 0 %, so that is a limit never met.
+    /// Of the capacity, from 0 to 100.
     Percent(f32),
+    /// Never met: how the kubelet reads `0%` and `100%`, written so and not otherwise.
+    Never,
 }
 
 /// Why a text is no limit.
@@ -131,13 +133,10 @@ pub enum LimitError {
 }
 
 impl Limit {
-    /// Never met: how the kubelet reads both `0%` and `100%`.
-    pub const NEVER: Self = Self::Percent(0.0);
-
     /// Reads a threshold: positive, or a percentage from 0 to 100.
     pub fn parse(text: &str) -> Result<Self, LimitError> {
         if text == "0%" || text == "100%" {
-            return Ok(Self::NEVER);
+            return Ok(Self::Never);
         }
         match Self::read(text)? {
             Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
@@ -145,7 +144,7 @@ impl Limit {
             Self::Percent(percent) if percent / 100.0 > 1.0 => Err(LimitError::TooMuch),
             Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
             Self::Amount(amount) if amount.is_zero() => Err(LimitError::Zero),
-            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+            limit @ (Self::Amount(_) | Self::Percent(_) | Self::Never) => Ok(limit),
         }
     }
 
@@ -155,7 +154,7 @@ impl Limit {
             Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
             Self::Percent(percent) if percent <= 0.0 => Err(LimitError::Zero),
             Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
-            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+            limit @ (Self::Amount(_) | Self::Percent(_) | Self::Never) => Ok(limit),
         }
     }
 
@@ -169,7 +168,8 @@ impl Limit {
         }
     }
 
-    /// The amount, given what there is; a share of what nobody knows is not known.
+    /// The amount, given what there is; a share of what nobody knows is not known, and what is
+    /// never met has none.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -184,6 +184,7 @@ impl Limit {
                 let of = |capacity| Quantity::from_bytes((capacity as f64 * share) as u64);
                 capacity.map(of)
             }
+            Self::Never => None,
         }
     }
 }
@@ -193,7 +194,12 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Amount(amount) => write!(f, "{amount}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Never => f.write_str("0%"),
+            // Without a fraction these would be read as never met.
+            Self::Percent(percent) => match percent.to_string().as_str() {
+                whole @ ("0" | "100") => write!(f, "{whole}.0%"),
+                percent => write!(f, "{percent}%"),
+            },
         }
     }
 }
@@ -301,8 +307,10 @@ mod tests {
             ("10%", Limit::Percent(10.0)),
             ("10.5%", Limit::Percent(10.5)),
             ("0.0%", Limit::Percent(0.0)),
-            ("0%", Limit::NEVER),
-            ("100%", Limit::NEVER),
+            ("-0%", Limit::Percent(0.0)),
+            ("100.0%", Limit::Percent(100.0)),
+            ("0%", Limit::Never),
+            ("100%", Limit::Never),
         ] {
             assert_eq!(Limit::parse(text), Ok(limit), "{text}");
         }
@@ -354,7 +362,27 @@ mod tests {
         assert_eq!(shown.collect::<Vec<_>>().join(","), expected);
     }
 
+    fn limit() -> impl Strategy<Value = Limit> {
+        let percent = prop_oneof![
+            0.0_f32..=100.0,
+            Just(0.0_f32),
+            Just(-0.0_f32),
+            Just(100.0_f32)
+        ];
+        prop_oneof![
+            percent.prop_map(Limit::Percent),
+            (1_u64..=u64::MAX).prop_map(|pieces| Limit::Amount(Quantity::from_pieces(pieces))),
+            (1_u64..=u64::MAX).prop_map(|bytes| Limit::Amount(Quantity::from_bytes(bytes))),
+            Just(Limit::Never),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn a_shown_limit_is_read_again(limit in limit()) {
+            prop_assert_eq!(Limit::parse(&limit.to_string()), Ok(limit));
+        }
+
         #[test]
         fn a_shown_percentage_is_read_again(percent in 0.0_f32..=100.0) {
             let limit = Limit::Percent(percent);
