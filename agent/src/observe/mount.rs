@@ -120,7 +120,12 @@ fn fill_in(
 fn may_hang(filesystem: &Filesystem, config: &Config) -> bool {
     let is_named = |mount_point: &str| config.filesystems.iter().any(|name| name == mount_point);
     let mount_point = &*filesystem.mount_point;
-    mount_point != "/" && (is_named(mount_point) || filesystem.kind.starts_with("fuse"))
+    mount_point != "/" && (is_named(mount_point) || is_served_by_program(&filesystem.kind))
+}
+
+/// `fuse`, `fuse.sshfs`, and `fuseblk` with a disk behind the program.
+fn is_served_by_program(kind: &str) -> bool {
+    kind.starts_with("fuse")
 }
 
 fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
@@ -183,16 +188,16 @@ fn parse_mounts(text: &[u8], config: &Config) -> Result<Vec<Filesystem>, Flaw> {
     if mounts.is_empty() {
         return Err(Flaw::new(1, "expected a mount"));
     }
-    let network_points: Vec<_> = mounts
+    let hanging_points: Vec<_> = mounts
         .iter()
-        .filter(|mount| mount.is_network())
+        .filter(|mount| mount.may_hang())
         .map(|mount| mount.mount_point.clone())
         .collect();
     let mut chosen: Vec<&Mount<'_>> = Vec::new();
     // Of mounts one above the other, the last is the one that is seen.
     for mount in mounts.iter().rev() {
         let is_shadowed = mounts_at(&chosen, &mount.mount_point);
-        if !is_shadowed && mount.is_wanted(config, &network_points) {
+        if !is_shadowed && mount.is_wanted(config, &hanging_points) {
             chosen.push(mount);
         }
     }
@@ -219,9 +224,14 @@ fn mounts_at(mounts: &[&Mount<'_>], mount_point: &str) -> bool {
 }
 
 impl Mount<'_> {
-    /// Whether a server, or a program that may be one's client, answers for it.
+    /// Whether a server, or a program that is likely one's client, answers for it.
     fn is_network(&self) -> bool {
         NETWORK_KINDS.contains(&self.kind) || self.kind.starts_with("fuse.")
+    }
+
+    /// Whether what is mounted beneath it is out of reach while somebody does not answer.
+    fn may_hang(&self) -> bool {
+        self.is_network() || is_served_by_program(self.kind)
     }
 
     fn is_on_device(&self) -> bool {
@@ -229,7 +239,7 @@ impl Mount<'_> {
     }
 
     /// Whether it is a filesystem of its own on a device, or asked for.
-    fn is_wanted(&self, config: &Config, network_points: &[Box<str>]) -> bool {
+    fn is_wanted(&self, config: &Config, hanging_points: &[Box<str>]) -> bool {
         if *self.mount_point == *"/" {
             return true;
         }
@@ -237,8 +247,8 @@ impl Mount<'_> {
             // A place where something will be mounted has no size.
             return self.kind != "autofs";
         }
-        // Looking one up beneath a server that is gone would wait for the server.
-        let is_beneath_network = network_points.iter().any(|point| {
+        // Looking one up beneath a server that is gone, or a program, would wait for it.
+        let is_beneath_hanging = hanging_points.iter().any(|point| {
             self.mount_point
                 .strip_prefix(&**point)
                 .is_some_and(|rest| rest.starts_with('/'))
@@ -247,7 +257,7 @@ impl Mount<'_> {
         let is_whole = self.subtree == b"/" || self.kind == "btrfs";
         self.is_on_device()
             && is_whole
-            && !is_beneath_network
+            && !is_beneath_hanging
             && !self.is_network()
             && !IMAGE_KINDS.contains(&self.kind)
     }
@@ -394,6 +404,20 @@ mod tests {
             ("/mnt/nas", true),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_mounted_beneath_a_program_is_not_looked_up() {
+        for kind in ["fuse", "fuseblk", "fuse.sshfs"] {
+            let text = format!(
+                "22 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n\
+                32 22 8:1 / /mnt/far rw - {kind} far rw\n\
+                33 32 8:2 / /mnt/far/disk rw - ext4 /dev/sda2 rw\n\
+                34 22 8:3 / /mnt/farther rw - ext4 /dev/sda3 rw\n"
+            );
+            let found = mount_points(&text, &Config::default());
+            assert_eq!(found, ["/", "/mnt/farther"], "{kind}");
+        }
     }
 
     #[test]
