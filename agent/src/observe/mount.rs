@@ -202,19 +202,29 @@ fn parse_mounts(text: &[u8], config: &Config) -> Result<Vec<Filesystem>, Flaw> {
         }
     }
     chosen.reverse();
-    // The root first, so that it and not a second mount of its device is kept.
-    chosen.sort_by_key(|mount| *mount.mount_point != *"/");
-    let mut filesystems: Vec<Filesystem> = Vec::new();
-    for mount in chosen {
-        let is_again = mount.is_on_device()
-            && filesystems
-                .iter()
-                .any(|filesystem| filesystem.source == mount.source);
-        if !is_again && filesystems.len() < FILESYSTEMS_MAX {
-            filesystems.push(mount.to_filesystem());
+    Ok(kept(&chosen, config)
+        .into_iter()
+        .map(Mount::to_filesystem)
+        .collect())
+}
+
+/// Each device once and no more than there is room for: the root first, and then in the order of
+/// the table.
+fn kept<'m, 'a>(chosen: &[&'m Mount<'a>], config: &Config) -> Vec<&'m Mount<'a>> {
+    let mut ranked: Vec<_> = chosen.iter().copied().enumerate().collect();
+    // The root, and then what is asked for, so that no other mount takes its room, nor a second
+    // one of its device its place.
+    ranked.sort_by_key(|(_, mount)| (!mount.is_root(), !mount.is_asked_for(config)));
+    let mut kept: Vec<(usize, &Mount<'_>)> = Vec::new();
+    for (position, mount) in ranked {
+        let is_again =
+            mount.is_on_device() && kept.iter().any(|(_, other)| other.source == mount.source);
+        if !is_again && kept.len() < FILESYSTEMS_MAX {
+            kept.push((position, mount));
         }
     }
-    Ok(filesystems)
+    kept.sort_by_key(|(position, mount)| (!mount.is_root(), *position));
+    kept.into_iter().map(|(_, mount)| mount).collect()
 }
 
 fn mounts_at(mounts: &[&Mount<'_>], mount_point: &str) -> bool {
@@ -234,16 +244,25 @@ impl Mount<'_> {
         self.is_network() || is_served_by_program(self.kind)
     }
 
+    fn is_root(&self) -> bool {
+        *self.mount_point == *"/"
+    }
+
+    fn is_asked_for(&self, config: &Config) -> bool {
+        let mut names = config.filesystems.iter();
+        names.any(|name| **name == *self.mount_point)
+    }
+
     fn is_on_device(&self) -> bool {
         self.source.starts_with("/dev/") || self.kind == "zfs" || self.source.starts_with("ubi")
     }
 
     /// Whether it is a filesystem of its own on a device, or asked for.
     fn is_wanted(&self, config: &Config, hanging_points: &[Box<str>]) -> bool {
-        if *self.mount_point == *"/" {
+        if self.is_root() {
             return true;
         }
-        if config.filesystems.contains(&self.mount_point.to_string()) {
+        if self.is_asked_for(config) {
             // A place where something will be mounted has no size.
             return self.kind != "autofs";
         }
@@ -418,6 +437,35 @@ mod tests {
             let found = mount_points(&text, &Config::default());
             assert_eq!(found, ["/", "/mnt/farther"], "{kind}");
         }
+    }
+
+    #[test]
+    fn of_more_filesystems_than_there_is_room_for_those_asked_for_are_kept() {
+        let mut text = String::from("1 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n");
+        for disk in 1..=20 {
+            text += &format!("{disk} 1 8:{disk} / /mnt/{disk} rw - ext4 /dev/sd{disk} rw\n");
+        }
+        text += "30 1 0:40 / /mnt/nas rw - nfs4 nas:/export rw,hard\n";
+        let config = Config {
+            filesystems: ["/mnt/nas", "/mnt/18"].map(str::to_owned).to_vec(),
+            ..Config::default()
+        };
+        let mut expected = vec!["/".to_owned()];
+        expected.extend((1..=13).map(|disk| format!("/mnt/{disk}")));
+        expected.extend(["/mnt/18", "/mnt/nas"].map(str::to_owned));
+        assert_eq!(mount_points(&text, &config), expected);
+    }
+
+    #[test]
+    fn of_two_mounts_of_a_device_the_one_asked_for_is_kept() {
+        let text = "1 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n\
+            2 1 8:1 / /mnt/a rw - ext4 /dev/sda1 rw\n\
+            3 1 8:1 / /mnt/b rw - ext4 /dev/sda1 rw\n";
+        let config = Config {
+            filesystems: vec!["/mnt/b".into()],
+            ..Config::default()
+        };
+        assert_eq!(mount_points(text, &config), ["/", "/mnt/b"]);
     }
 
     #[test]
