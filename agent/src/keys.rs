@@ -222,23 +222,29 @@ impl<'d> Keys<'d> {
         number.and_then(parse).map(Some).ok_or_else(refused)
     }
 
-    /// A list of strings.
-    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
+    /// A list of values made of strings; what refuses one names its own line.
+    pub fn parse_all<T>(
+        &self,
+        name: &str,
+        mut parse: impl FnMut(&str) -> Result<T, Refusal>,
+    ) -> Result<Option<Vec<T>>, KeyError> {
         let Some(value) = self.find(name) else {
             return Ok(None);
         };
         let expected = "a list of strings such as [\"/data\"]";
-        let DeValue::Array(items) = value.get_ref() else {
-            return Err(self.refuse(name, value.span(), shown(value.get_ref()), expected));
+        let refuse = |item: &Spanned<DeValue<'d>>| {
+            self.refuse(name, item.span(), shown(item.get_ref()), expected)
         };
-        let mut strings = Vec::with_capacity(items.len());
-        for item in items {
-            let DeValue::String(text) = item.get_ref() else {
-                return Err(self.refuse(name, item.span(), shown(item.get_ref()), expected));
-            };
-            strings.push(text.clone().into_owned());
-        }
-        Ok(Some(strings))
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(refuse(value));
+        };
+        let parse = |item: &Spanned<DeValue<'d>>| {
+            let text = item.get_ref().as_str().ok_or_else(|| refuse(item))?;
+            let refused =
+                |refusal: Refusal| self.refuse(name, item.span(), refusal.got, &refusal.expected);
+            parse(text).map_err(refused)
+        };
+        items.iter().map(parse).collect::<Result<_, _>>().map(Some)
     }
 
     /// True or false.

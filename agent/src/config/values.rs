@@ -70,6 +70,20 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
     }
 }
 
+/// As the kernel writes it: no part is empty, or leads back.
+pub(super) fn mount_point(text: &str) -> Result<String, Refusal> {
+    let refused = || Err(Refusal::new(text, "a mount point such as \"/data\""));
+    let Some(rest) = text.strip_prefix('/') else {
+        return refused();
+    };
+    let path = rest.strip_suffix('/').unwrap_or(rest);
+    let is_odd = |part: &str| matches!(part, "" | "." | "..");
+    if !rest.is_empty() && path.split('/').any(is_odd) {
+        return refused();
+    }
+    Ok(format!("/{path}"))
+}
+
 pub(super) fn interval(text: &str) -> Result<Duration, Refusal> {
     let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
     match parse_duration(text) {

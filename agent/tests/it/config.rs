@@ -266,6 +266,39 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
 }
 
 #[test]
+fn mount_points_are_the_kernels_and_stand_once() {
+    let watched = |list: &str| {
+        let text = format!("[observe]\nfilesystems = {list}\n");
+        Config::parse("agent.toml", &text)
+            .unwrap()
+            .observe
+            .filesystems
+    };
+    assert_eq!(
+        watched("[\"/data/\", \"/mnt/my disk\", \"/\"]"),
+        ["/data", "/mnt/my disk", "/"]
+    );
+    let mount_point = "a mount point such as \"/data\"";
+    for (wrong, expected) in [
+        ("data", mount_point),
+        ("", mount_point),
+        ("/mnt//nas", mount_point),
+        ("/mnt/./nas", mount_point),
+        ("/mnt/..", mount_point),
+        ("//", mount_point),
+        ("/srv", "each mount point once"),
+        ("/srv/", "each mount point once"),
+    ] {
+        assert_eq!(
+            error(&format!(
+                "[observe]\nfilesystems = [\n  \"/srv\",\n  {wrong:?},\n]\n"
+            )),
+            format!("agent.toml:4: observe.filesystems: got {wrong:?}, expected {expected}")
+        );
+    }
+}
+
+#[test]
 fn what_kubelet_refuses_of_a_node_is_refused() {
     for (text, expected) in [
         (
