@@ -84,6 +84,21 @@ impl Signal {
         self as usize
     }
 
+    /// The signal whose thresholds are this one's too, in place of its own.
+    pub const fn follows(self) -> Option<Self> {
+        match self {
+            Self::ContainerfsAvailable => Some(Self::NodefsAvailable),
+            Self::ContainerfsInodesFree => Some(Self::NodefsInodesFree),
+            Self::MemoryAvailable
+            | Self::NodefsAvailable
+            | Self::NodefsInodesFree
+            | Self::ImagefsAvailable
+            | Self::ImagefsInodesFree
+            | Self::AllocatableMemoryAvailable
+            | Self::PidAvailable => None,
+        }
+    }
+
     /// The condition that tells of it.
     pub const fn condition(self) -> ConditionKind {
         match self {
@@ -215,6 +230,24 @@ pub struct Threshold {
     pub grace: Duration,
 }
 
+/// A signal that is configured and not judged by that; shown as the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    signal: Signal,
+    follows: Signal,
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (signal, follows) = (self.signal.as_str(), self.follows.as_str());
+        write!(
+            f,
+            "what is configured for {signal} is ignored, as the kubelet ignores it: {follows} \
+             stands for both"
+        )
+    }
+}
+
 /// All thresholds of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
@@ -267,6 +300,19 @@ impl Thresholds {
         let mut reclaims = self.minimum_reclaim.iter();
         let reclaim = reclaims.find(|(of, _)| *of == signal);
         reclaim.map(|(_, limit)| *limit)
+    }
+
+    /// The signals that are configured in vain, each once.
+    pub fn ignored(&self) -> impl Iterator<Item = Ignored> {
+        let is_configured = |signal| {
+            let mut thresholds = self.hard.iter().chain(&self.soft);
+            thresholds.any(|threshold| threshold.signal == signal) || self.reclaim(signal).is_some()
+        };
+        let ignored = Signal::ALL.into_iter().filter_map(|signal| {
+            let follows = signal.follows()?;
+            Some(Ignored { signal, follows })
+        });
+        ignored.filter(move |ignored| is_configured(ignored.signal))
     }
 
     /// What a hard threshold keeps back of a capacity; soft ones keep back nothing.
@@ -340,6 +386,28 @@ mod tests {
         assert_eq!(Limit::parse_reclaim("0%"), Err(LimitError::Zero));
         assert_eq!(Limit::parse_reclaim("-5%"), Err(LimitError::Negative));
         assert_eq!(Limit::parse_reclaim("-300Mi"), Err(LimitError::Negative));
+    }
+
+    #[test]
+    fn what_is_configured_for_containerfs_is_told_to_be_ignored() {
+        let of = |signals: &[Signal]| -> Vec<_> {
+            let soft = signals.iter().map(|signal| Threshold {
+                signal: *signal,
+                limit: Limit::Percent(10.0),
+                grace: Duration::ZERO,
+            });
+            let thresholds = Thresholds {
+                soft: soft.collect(),
+                minimum_reclaim: vec![(Signal::ContainerfsInodesFree, Limit::Percent(1.0))],
+                ..Thresholds::default()
+            };
+            thresholds.ignored().map(|one| one.signal).collect()
+        };
+        let (available, inodes_free) =
+            (Signal::ContainerfsAvailable, Signal::ContainerfsInodesFree);
+        assert_eq!(of(&[]), [inodes_free]);
+        assert_eq!(of(&[inodes_free, available]), [available, inodes_free]);
+        assert_eq!(Thresholds::default().ignored().count(), 0);
     }
 
     #[test]
