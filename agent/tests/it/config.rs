@@ -606,6 +606,7 @@ fn the_unit_says_what_it_is_meant_to() {
         "Type=notify",
         "WatchdogSec=60",
         "Before=systemd-user-sessions.service",
+        "TasksMax=48",
     ] {
         assert!(unit.lines().any(|has| has == line), "{line}");
     }
