@@ -266,6 +266,20 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
 }
 
 #[test]
+fn every_duration_is_taken_as_the_kubelet_takes_its_own() {
+    let text = "interval = \"1.5s\"\n\
+                [[condition]]\ntype = \"Hot\"\nwhen = \"temperature > 70\"\nfor = \"0.5m250us\"\n";
+    let config = Config::parse("agent.toml", text).unwrap();
+    assert_eq!(config.interval, Duration::from_millis(1_500));
+    let lasting = Duration::from_micros(30_000_250);
+    assert_eq!(config.assess.rules[0].lasting, lasting);
+    let shown = config.resolved("attic", Path::new("/state")).to_string();
+    let again = Config::parse("shown.toml", &shown).unwrap();
+    assert_eq!(again.interval, config.interval);
+    assert_eq!(again.assess.rules[0].lasting, lasting, "{shown}");
+}
+
+#[test]
 fn mount_points_are_the_kernels_and_stand_once() {
     let watched = |list: &str| {
         let text = format!("[observe]\nfilesystems = {list}\n");
