@@ -441,11 +441,14 @@ mod tests {
 
     #[test]
     fn of_more_filesystems_than_there_is_room_for_those_asked_for_are_kept() {
-        let mut text = String::from("1 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n");
-        for disk in 1..=20 {
-            text += &format!("{disk} 1 8:{disk} / /mnt/{disk} rw - ext4 /dev/sd{disk} rw\n");
-        }
-        text += "30 1 0:40 / /mnt/nas rw - nfs4 nas:/export rw,hard\n";
+        let disk =
+            |disk: u32| format!("{disk} 1 8:{disk} / /mnt/{disk} rw - ext4 /dev/sd{disk} rw\n");
+        let disks: Vec<_> = (1..=20_u32).map(disk).collect();
+        let text = format!(
+            "30 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n{}\
+            31 30 0:40 / /mnt/nas rw - nfs4 nas:/export rw,hard\n",
+            disks.concat()
+        );
         let config = Config {
             filesystems: ["/mnt/nas", "/mnt/18"].map(str::to_owned).to_vec(),
             ..Config::default()
