@@ -4,9 +4,7 @@
 //! nobody knows is an error, since a misspelt key would otherwise silently be a default.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::ops::Range;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -222,23 +220,29 @@ impl<'d> Keys<'d> {
         number.and_then(parse).map(Some).ok_or_else(refused)
     }
 
-    /// A list of strings.
-    pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, KeyError> {
+    /// A list of values made of strings; what refuses one names its own line.
+    pub fn parse_all<T>(
+        &self,
+        name: &str,
+        mut parse: impl FnMut(&str) -> Result<T, Refusal>,
+    ) -> Result<Option<Vec<T>>, KeyError> {
         let Some(value) = self.find(name) else {
             return Ok(None);
         };
         let expected = "a list of strings such as [\"/data\"]";
-        let DeValue::Array(items) = value.get_ref() else {
-            return Err(self.refuse(name, value.span(), shown(value.get_ref()), expected));
+        let refuse = |item: &Spanned<DeValue<'d>>| {
+            self.refuse(name, item.span(), shown(item.get_ref()), expected)
         };
-        let mut strings = Vec::with_capacity(items.len());
-        for item in items {
-            let DeValue::String(text) = item.get_ref() else {
-                return Err(self.refuse(name, item.span(), shown(item.get_ref()), expected));
-            };
-            strings.push(text.clone().into_owned());
-        }
-        Ok(Some(strings))
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(refuse(value));
+        };
+        let parse = |item: &Spanned<DeValue<'d>>| {
+            let text = item.get_ref().as_str().ok_or_else(|| refuse(item))?;
+            let refused =
+                |refusal: Refusal| self.refuse(name, item.span(), refusal.got, &refusal.expected);
+            parse(text).map_err(refused)
+        };
+        items.iter().map(parse).collect::<Result<_, _>>().map(Some)
     }
 
     /// True or false.
@@ -310,52 +314,6 @@ impl Refusal {
             expected: expected.into(),
         }
     }
-}
-
-/// Reads a duration such as `10s`, `1m30s` or `500ms`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, after) = rest.split_at_checked(digits)?;
-        let unit = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit)?;
-        let number: u64 = number.parse().ok()?;
-        let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-        let part = match unit.trim() {
-            "ms" => Some(Duration::from_millis(number)),
-            "s" => seconds(1),
-            "m" => seconds(60),
-            "h" => seconds(3600),
-            _ => None,
-        };
-        total = total.checked_add(part?)?;
-        rest = after;
-    }
-    Some(total)
-}
-
-/// Writes a duration so that [`parse_duration`] reads it.
-pub fn show_duration(duration: Duration) -> String {
-    let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
-    let parts = [
-        (seconds / 3600, "h"),
-        (seconds / 60 % 60, "m"),
-        (seconds % 60, "s"),
-        (u64::from(ms), "ms"),
-    ];
-    let mut text = String::new();
-    for (number, unit) in parts.into_iter().filter(|(number, _)| *number != 0) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{number}{unit}");
-    }
-    if text.is_empty() { "0s".into() } else { text }
 }
 
 /// The parser's words, with the key that stands twice.
@@ -450,33 +408,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_are_read_as_people_write_them() {
-        for (text, ms) in [
-            ("10s", 10_000),
-            ("1m30s", 90_000),
-            ("500ms", 500),
-            ("1h", 3_600_000),
-        ] {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(ms)),
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "10",
-            "s",
-            "10 parsecs",
-            "-1s",
-            "1.5s",
-            "99999999999999999999s",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn distance_counts_slips() {
         assert_eq!(distance("intervall", "interval"), 1);
         assert_eq!(distance("", "abc"), 3);
@@ -485,15 +416,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_shown_duration_is_read_again(ms in 0_u64..1_000_000_000) {
-            let duration = Duration::from_millis(ms);
-            prop_assert_eq!(parse_duration(&show_duration(duration)), Some(duration));
-        }
-
-        #[test]
         fn any_text_is_a_document_or_refused(text in "\\PC{0,80}") {
             let _ = Document::parse("agent.toml", &text);
-            let _ = parse_duration(&text);
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod cli;
 pub mod unjudged;
 pub mod describe;
 pub mod inventory;
+mod distinct;
 pub mod replay;
 pub mod instance;
 pub mod alarm;

@@ -66,6 +66,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<()> {
             let config = load(arguments, &environment)?;
             let is_journal = environment.is_journal;
             telemetry::subscribe(config.log, environment.log.as_deref(), is_journal);
+            telemetry::log_ignored(&config.assess.thresholds);
             let state = State::new(config.assess.clone());
             let mut observer = observer(arguments, &config)?;
             first_look(&config, &mut observer)?;
@@ -195,6 +196,10 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
         tls::client_config(&pem).context("tls")?;
     }
     let state_dir = config.state_dir(&environment);
+    for ignored in config.assess.thresholds.ignored() {
+        // What is printed is a configuration, and stays one.
+        let _ = writeln!(std::io::stderr(), "nodling-agent: {ignored}");
+    }
     print(&config.resolved(&node, &state_dir).to_string())
 }
 
@@ -255,6 +260,7 @@ async fn live(
     } else {
         // First of all: a privilege that this needs is given back at once.
         let stalls = watch_stalls(&observer);
+        telemetry::log_ignored(&config.assess.thresholds);
         (first_look(&config, &mut observer)?, stalls)
     };
     let node = config.node_name(&observation.fixed.host.hostname)?;

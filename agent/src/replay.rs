@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::assess::eviction::{Eviction, Observed, PRESSURES, Signals};
 use crate::assess::thresholds::{Signal, Thresholds};
+use crate::distinct::Distinct;
 use crate::keys::{KeyError, hint, syntax_of_line};
 use crate::quantity::Quantity;
 
@@ -163,11 +164,13 @@ impl Place<'_> {
                 message: format!("the line is longer than {LINE_BYTES_MAX} bytes"),
             });
         }
-        let moment: Map<String, Value> =
-            serde_json::from_slice(line.trim_ascii_end()).map_err(|err| KeyError::Syntax {
-                place: self.to_string(),
-                message: syntax_of_line(&err),
-            })?;
+        let line = line.trim_ascii_end();
+        let refused = |err| KeyError::Syntax {
+            place: self.to_string(),
+            message: syntax_of_line(&err),
+        };
+        let moment: Map<String, Value> = serde_json::from_slice(line).map_err(refused)?;
+        serde_json::from_slice::<Distinct>(line).map_err(refused)?;
         self.only("", &moment, &["at_s", "signals"])?;
         let expected = "seconds, such as 60";
         let Some(Value::Number(at_s)) = moment.get("at_s") else {

@@ -17,7 +17,7 @@ use crate::encode::{Identity, facts};
 use crate::goodbye::{self, Goodbye, LEAVE_WITHIN, RunError};
 use crate::observe::trigger::Resource;
 use crate::observe::{Detail, Observation};
-use crate::onset::{Change, Due, Stalls};
+use crate::onset::{Change, Due, Stalls, Told};
 use crate::parts::{Parts, Ports, Signal};
 use crate::publish::trouble::Trouble;
 use crate::publish::{Notice, Outbox, Slot};
@@ -230,7 +230,10 @@ impl Agent {
             Due::Look
         };
         let change = self.look(now);
-        let is_told = self.stalls.look(now, due, change);
+        let told = self.stalls.look(now, due, change);
+        if let Told::Later(at) = told {
+            self.agenda.observe = self.agenda.observe.min(at);
+        }
         if self.will_hash.is_none() {
             return;
         }
@@ -238,7 +241,7 @@ impl Agent {
         if self.has_news() {
             self.send_facts(now, Slot::Facts, outbox);
         }
-        if is_told {
+        if told == Told::Beat {
             self.send_heartbeat(outbox);
         }
     }

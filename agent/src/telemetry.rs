@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::assess::addresses::AddressError;
+use crate::assess::thresholds::Thresholds;
 use crate::assess::{Assessment, Judged};
 
 /// The part of the configuration that says how much is logged.
@@ -89,6 +90,13 @@ fn log_transition(condition: &str, status: Status, reason: &str, message: &str) 
         info!(%condition, %status, %reason, "condition cleared");
     } else {
         warn!(%condition, %status, %reason, "{message}");
+    }
+}
+
+/// Warns of what is configured in vain.
+pub fn log_ignored(thresholds: &Thresholds) {
+    for ignored in thresholds.ignored() {
+        warn!("{ignored}");
     }
 }
 

@@ -19,7 +19,7 @@ use super::writability::Writability;
 use crate::observe::Observation;
 
 /// A fault that comes back within this time never went.
-const CLEAR_AFTER_MS: u64 = 60_000;
+pub(super) const CLEAR_AFTER_MS: u64 = 60_000;
 /// Time synchronisation may lapse for this long, for example while a server is changed.
 const CLOCK_LAPSE_MS: u64 = 120_000;
 /// A lease may be renewed, a cable moved.

@@ -61,6 +61,8 @@ impl Latch {
     }
 
     fn miss(&mut self, now_ms: u64, hold: Hold) -> Option<Status> {
+        // What was not there spoke neither for the status nor against it.
+        self.differs_ms = None;
         let since_ms = *self.gone_ms.get_or_insert(now_ms);
         let is_due = now_ms.saturating_sub(since_ms) >= hold.gone_ms;
         if is_due || matches!(self.status, None | Some(Status::Unknown)) {
@@ -152,6 +154,19 @@ mod tests {
         assert_eq!(at(89, Finding::Absent), Some(Status::True));
         assert_eq!(at(90, Finding::Absent), None);
         assert_eq!(at(100, Finding::Holds(false)), Some(Status::False));
+    }
+
+    #[test]
+    fn the_time_without_a_reading_is_no_evidence() {
+        let mut latch = Latch::default();
+        let mut at = |now_s: u64, finding| latch.update(finding, now_s * 1000, HOLD);
+        assert_eq!(at(0, Finding::Holds(true)), Some(Status::True));
+        assert_eq!(at(10, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(20, Finding::Absent), Some(Status::True));
+        assert_eq!(at(60, Finding::Absent), Some(Status::True));
+        assert_eq!(at(70, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(129, Finding::Holds(false)), Some(Status::True));
+        assert_eq!(at(130, Finding::Holds(false)), Some(Status::False));
     }
 
     #[test]

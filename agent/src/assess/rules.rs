@@ -11,6 +11,7 @@ use std::time::Duration;
 use nodling_protocol::facts::CustomCondition;
 use nodling_protocol::{Status, Statuses};
 
+use super::conditions::CLEAR_AFTER_MS;
 use super::decimal::Decimal;
 use super::finding::Finding;
 use super::latch::{Hold, Latch};
@@ -227,7 +228,8 @@ fn judge(rule: &Rule, latch: &mut Latch, value: Value<'_>, now_ms: u64) -> Optio
     let hold = Hold {
         set_ms: lasting_ms,
         clear_ms: lasting_ms,
-        gone_ms: 0,
+        // As the built-in ones': a sensor that is lost for a moment did not go.
+        gone_ms: CLEAR_AFTER_MS,
     };
     let finding = match value {
         Value::Absent => Finding::Absent,

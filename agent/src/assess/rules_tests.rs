@@ -171,9 +171,23 @@ fn a_failed_reading_keeps_the_status_for_five_minutes_and_recovers_as_at_a_start
 }
 
 #[test]
-fn a_reading_that_is_not_there_makes_the_condition_absent() {
-    let steps = [Absent(0), Tenths(10, 500), Absent(20), Tenths(30, 420)];
-    assert_eq!(timeline(&hot(0), &steps), [None, TRUE, None, FALSE]);
+fn a_reading_that_is_gone_for_a_minute_makes_the_condition_absent() {
+    let steps = [
+        Absent(0),
+        Tenths(10, 500),
+        Absent(20),
+        Absent(79),
+        Absent(80),
+        Tenths(90, 420),
+    ];
+    let expected = [None, TRUE, TRUE, TRUE, None, FALSE];
+    assert_eq!(timeline(&hot(0), &steps), expected);
+}
+
+#[test]
+fn a_reading_that_is_gone_for_a_moment_leaves_what_has_lasted() {
+    let steps = [Tenths(0, 500), Tenths(60, 500), Absent(70), Tenths(80, 500)];
+    assert_eq!(timeline(&hot(60), &steps), [FALSE, TRUE, TRUE, TRUE]);
 }
 
 #[test]

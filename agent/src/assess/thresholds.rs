@@ -84,6 +84,21 @@ impl Signal {
         self as usize
     }
 
+    /// The signal whose thresholds are this one's too, in place of its own.
+    pub const fn follows(self) -> Option<Self> {
+        match self {
+            Self::ContainerfsAvailable => Some(Self::NodefsAvailable),
+            Self::ContainerfsInodesFree => Some(Self::NodefsInodesFree),
+            Self::MemoryAvailable
+            | Self::NodefsAvailable
+            | Self::NodefsInodesFree
+            | Self::ImagefsAvailable
+            | Self::ImagefsInodesFree
+            | Self::AllocatableMemoryAvailable
+            | Self::PidAvailable => None,
+        }
+    }
+
     /// The condition that tells of it.
     pub const fn condition(self) -> ConditionKind {
         match self {
@@ -106,8 +121,10 @@ impl Signal {
 pub enum Limit {
     /// In bytes or pieces.
     Amount(Quantity),
-    /// Of the capacity, from 0 to 100; nothing is below 0 %, so that is a limit never met.
+    /// Of the capacity, from 0 to 100.
     Percent(f32),
+    /// Never met: how the kubelet reads `0%` and `100%`, written so and not otherwise.
+    Never,
 }
 
 /// Why a text is no limit.
@@ -131,13 +148,10 @@ pub enum LimitError {
 }
 
 impl Limit {
-    /// Never met: how the kubelet reads both `0%` and `100%`.
-    pub const NEVER: Self = Self::Percent(0.0);
-
     /// Reads a threshold: positive, or a percentage from 0 to 100.
     pub fn parse(text: &str) -> Result<Self, LimitError> {
         if text == "0%" || text == "100%" {
-            return Ok(Self::NEVER);
+            return Ok(Self::Never);
         }
         match Self::read(text)? {
             Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
@@ -145,7 +159,7 @@ impl Limit {
             Self::Percent(percent) if percent / 100.0 > 1.0 => Err(LimitError::TooMuch),
             Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
             Self::Amount(amount) if amount.is_zero() => Err(LimitError::Zero),
-            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+            limit @ (Self::Amount(_) | Self::Percent(_) | Self::Never) => Ok(limit),
         }
     }
 
@@ -155,7 +169,7 @@ impl Limit {
             Self::Percent(percent) if percent < 0.0 => Err(LimitError::Negative),
             Self::Percent(percent) if percent <= 0.0 => Err(LimitError::Zero),
             Self::Amount(amount) if amount.is_negative() => Err(LimitError::Negative),
-            limit @ (Self::Amount(_) | Self::Percent(_)) => Ok(limit),
+            limit @ (Self::Amount(_) | Self::Percent(_) | Self::Never) => Ok(limit),
         }
     }
 
@@ -169,7 +183,8 @@ impl Limit {
         }
     }
 
-    /// The amount, given what there is; a share of what nobody knows is not known.
+    /// The amount, given what there is; a share of what nobody knows is not known, and what is
+    /// never met has none.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -184,6 +199,7 @@ impl Limit {
                 let of = |capacity| Quantity::from_bytes((capacity as f64 * share) as u64);
                 capacity.map(of)
             }
+            Self::Never => None,
         }
     }
 }
@@ -193,7 +209,12 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Amount(amount) => write!(f, "{amount}"),
-            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Never => f.write_str("0%"),
+            // Without a fraction these would be read as never met.
+            Self::Percent(percent) => match percent.to_string().as_str() {
+                whole @ ("0" | "100") => write!(f, "{whole}.0%"),
+                percent => write!(f, "{percent}%"),
+            },
         }
     }
 }
@@ -207,6 +228,24 @@ pub struct Threshold {
     pub limit: Limit,
     /// For how long it must last before the kubelet evicts; nothing for a hard threshold.
     pub grace: Duration,
+}
+
+/// A signal that is configured and not judged by that; shown as the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    signal: Signal,
+    follows: Signal,
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (signal, follows) = (self.signal.as_str(), self.follows.as_str());
+        write!(
+            f,
+            "what is configured for {signal} is ignored, as the kubelet ignores it: {follows} \
+             stands for both"
+        )
+    }
 }
 
 /// All thresholds of a node.
@@ -263,6 +302,19 @@ impl Thresholds {
         reclaim.map(|(_, limit)| *limit)
     }
 
+    /// The signals that are configured in vain, each once.
+    pub fn ignored(&self) -> impl Iterator<Item = Ignored> {
+        let is_configured = |signal| {
+            let mut thresholds = self.hard.iter().chain(&self.soft);
+            thresholds.any(|threshold| threshold.signal == signal) || self.reclaim(signal).is_some()
+        };
+        let ignored = Signal::ALL.into_iter().filter_map(|signal| {
+            let follows = signal.follows()?;
+            Some(Ignored { signal, follows })
+        });
+        ignored.filter(move |ignored| is_configured(ignored.signal))
+    }
+
     /// What a hard threshold keeps back of a capacity; soft ones keep back nothing.
     pub fn reserved(&self, signal: Signal, capacity: u64) -> Quantity {
         let of_signal = self.hard.iter().find(|hard| hard.signal == signal);
@@ -301,8 +353,10 @@ mod tests {
             ("10%", Limit::Percent(10.0)),
             ("10.5%", Limit::Percent(10.5)),
             ("0.0%", Limit::Percent(0.0)),
-            ("0%", Limit::NEVER),
-            ("100%", Limit::NEVER),
+            ("-0%", Limit::Percent(0.0)),
+            ("100.0%", Limit::Percent(100.0)),
+            ("0%", Limit::Never),
+            ("100%", Limit::Never),
         ] {
             assert_eq!(Limit::parse(text), Ok(limit), "{text}");
         }
@@ -335,6 +389,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_configured_for_containerfs_is_told_to_be_ignored() {
+        let of = |signals: &[Signal]| -> Vec<_> {
+            let soft = signals.iter().map(|signal| Threshold {
+                signal: *signal,
+                limit: Limit::Percent(10.0),
+                grace: Duration::ZERO,
+            });
+            let thresholds = Thresholds {
+                soft: soft.collect(),
+                minimum_reclaim: vec![(Signal::ContainerfsInodesFree, Limit::Percent(1.0))],
+                ..Thresholds::default()
+            };
+            thresholds.ignored().map(|one| one.signal).collect()
+        };
+        let (available, inodes_free) =
+            (Signal::ContainerfsAvailable, Signal::ContainerfsInodesFree);
+        assert_eq!(of(&[]), [inodes_free]);
+        assert_eq!(of(&[inodes_free, available]), [available, inodes_free]);
+        assert_eq!(Thresholds::default().ignored().count(), 0);
+    }
+
+    #[test]
     fn signals_are_found_by_their_names() {
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
             assert_eq!(Signal::parse(signal.as_str()), Some(signal));
@@ -354,7 +430,27 @@ mod tests {
         assert_eq!(shown.collect::<Vec<_>>().join(","), expected);
     }
 
+    fn limit() -> impl Strategy<Value = Limit> {
+        let percent = prop_oneof![
+            0.0_f32..=100.0,
+            Just(0.0_f32),
+            Just(-0.0_f32),
+            Just(100.0_f32)
+        ];
+        prop_oneof![
+            percent.prop_map(Limit::Percent),
+            (1_u64..=u64::MAX).prop_map(|pieces| Limit::Amount(Quantity::from_pieces(pieces))),
+            (1_u64..=u64::MAX).prop_map(|bytes| Limit::Amount(Quantity::from_bytes(bytes))),
+            Just(Limit::Never),
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn a_shown_limit_is_read_again(limit in limit()) {
+            prop_assert_eq!(Limit::parse(&limit.to_string()), Ok(limit));
+        }
+
         #[test]
         fn a_shown_percentage_is_read_again(percent in 0.0_f32..=100.0) {
             let limit = Limit::Percent(percent);

@@ -1,9 +1,8 @@
 //! Durations as Go writes them (`time.ParseDuration`), because the kubelet's configuration has
-//! them: `1h30m`, `1.5s`, `5m0s`, `250us`.
+//! them: `1h30m`, `1.5s`, `5m0s`, `250us`. Our own keys take blanks, too: `1m 30s`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
-
-use crate::keys::show_duration;
 
 /// Nanoseconds in each unit; the micro sign and the Greek letter look the same.
 const UNITS: [(&str, u64); 8] = [
@@ -28,15 +27,24 @@ pub(super) enum DurationError {
     Negative,
 }
 
-/// Reads a duration that is not negative.
+/// Reads a duration that is not negative, as the kubelet does.
 pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
+    read(text, |unit| unit)
+}
+
+/// The same with blanks around numbers and units, as people write it.
+pub(super) fn parse_spaced(text: &str) -> Result<Duration, DurationError> {
+    read(text.trim(), str::trim)
+}
+
+fn read(text: &str, plain_unit: fn(&str) -> &str) -> Result<Duration, DurationError> {
     let (is_negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let nanos = match unsigned {
         "0" => Some(0),
-        unsigned => nanos(unsigned),
+        unsigned => nanos(unsigned, plain_unit),
     };
     match nanos {
         None => Err(DurationError::Malformed),
@@ -45,7 +53,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-fn nanos(mut rest: &str) -> Option<u64> {
+fn nanos(mut rest: &str, plain_unit: fn(&str) -> &str) -> Option<u64> {
     if rest.is_empty() {
         return None;
     }
@@ -61,7 +69,7 @@ fn nanos(mut rest: &str) -> Option<u64> {
         }
         let is_next = |c: char| c == '.' || c.is_ascii_digit();
         let (unit, after) = after.split_at_checked(after.find(is_next).unwrap_or(after.len()))?;
-        let (_, each) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (_, each) = UNITS.iter().find(|(name, _)| *name == plain_unit(unit))?;
         let whole: u64 = if whole.is_empty() {
             0
         } else {
@@ -94,10 +102,27 @@ fn split_digits(text: &str) -> (&str, &str) {
 /// Writes a duration so that [`parse`] reads it.
 pub(super) fn show(duration: Duration) -> String {
     if duration.subsec_nanos().is_multiple_of(1_000_000) {
-        show_duration(duration)
+        show_parts(duration)
     } else {
         format!("{}ns", duration.as_nanos())
     }
+}
+
+/// In whole milliseconds.
+fn show_parts(duration: Duration) -> String {
+    let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
+    let parts = [
+        (seconds / 3600, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(ms), "ms"),
+    ];
+    let mut text = String::new();
+    for (number, unit) in parts.into_iter().filter(|(number, _)| *number != 0) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{number}{unit}");
+    }
+    if text.is_empty() { "0s".into() } else { text }
 }
 
 #[cfg(test)]
@@ -128,6 +153,26 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)), "{text}");
         }
+    }
+
+    #[test]
+    fn our_own_keys_take_blanks_between_and_around() {
+        for (text, ms) in [
+            ("10s", 10_000),
+            (" 1m 30s ", 90_000),
+            ("1 m 30 s", 90_000),
+            ("1.5 s", 1_500),
+            ("500ms", 500),
+            ("0", 0),
+        ] {
+            let duration = Duration::from_millis(ms);
+            assert_eq!(parse_spaced(text), Ok(duration), "{text}");
+        }
+        for text in ["", " ", "10", "s", "10 parsecs", "1 0s", "1. 5s", "- 1s"] {
+            let refused = Err(DurationError::Malformed);
+            assert_eq!(parse_spaced(text), refused, "{text:?}");
+        }
+        assert_eq!(parse_spaced(" -1s"), Err(DurationError::Negative));
     }
 
     #[test]
@@ -171,6 +216,7 @@ mod tests {
         #[test]
         fn any_text_is_a_duration_or_refused(text in "[-+]?([0-9.]{0,5}[a-zµ]{0,2}){0,3}|\\PC{0,20}") {
             if let Ok(duration) = parse(&text) {
+                prop_assert_eq!(parse_spaced(&text), Ok(duration));
                 prop_assert_eq!(parse(&show(duration)), Ok(duration));
             }
         }

@@ -63,9 +63,9 @@ fn soft(keys: &Keys<'_>) -> Result<Vec<Threshold>, KeyError> {
         let grace = grace.map(|(_, grace)| *grace);
         let with_grace = |text: &str| match (limit(text)?, grace) {
             // A threshold that is switched off needs none.
-            (Limit::NEVER, None) => Ok(Threshold {
+            (Limit::Never, _) => Ok(Threshold {
                 signal,
-                limit: Limit::NEVER,
+                limit: Limit::Never,
                 grace: Duration::ZERO,
             }),
             (_, None) => {
@@ -193,7 +193,7 @@ pub(super) fn show_tables(f: &mut fmt::Formatter<'_>, config: &assess::Config) -
     let with_grace = thresholds
         .soft
         .iter()
-        .filter(|soft| soft.limit != Limit::NEVER);
+        .filter(|soft| soft.limit != Limit::Never);
     let graces = with_grace.map(|soft| (soft.signal.as_str(), duration::show(soft.grace)));
     let reclaims = thresholds.minimum_reclaim.iter();
     let reclaims = reclaims.map(|(signal, limit)| (signal.as_str(), limit.to_string()));

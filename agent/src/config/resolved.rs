@@ -5,9 +5,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{Config, kubelet};
+use super::{Config, duration, kubelet};
 use crate::assess::rules::Rule;
-use crate::keys::show_duration;
 use crate::observe::sensor;
 
 /// Shows a configuration as TOML.
@@ -38,7 +37,7 @@ impl fmt::Display for Resolved<'_> {
             None => writeln!(f, "# broker is not set: one that announces itself")?,
         }
         writeln!(f, "state_dir = {:?}", self.state_dir.to_string_lossy())?;
-        writeln!(f, "interval = \"{}\"", show_duration(*interval))?;
+        writeln!(f, "interval = \"{}\"", duration::show(*interval))?;
         kubelet::show_keys(f, assess)?;
         let reports = &assess.conditions;
         let out_of_disk = reports.reports_out_of_disk;
@@ -74,7 +73,7 @@ fn write_sensor(f: &mut fmt::Formatter<'_>, sensor: &sensor::Config) -> fmt::Res
     writeln!(f, "kind = \"{}\"", kind.name())?;
     writeln!(f, "bus = {:?}", sensor.bus.to_string_lossy())?;
     writeln!(f, "address = {:#04x}", sensor.address)?;
-    writeln!(f, "interval = \"{}\"", show_duration(sensor.interval))?;
+    writeln!(f, "interval = \"{}\"", duration::show(sensor.interval))?;
     if kind.has_shunt() {
         writeln!(f, "shunt_milliohm = {}", sensor.options.shunt.milliohm())?;
     }
@@ -89,7 +88,7 @@ fn write_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
     writeln!(f, "\n[[condition]]\ntype = \"{}\"", rule.name)?;
     let when = rule.band.when();
     writeln!(f, "when = \"{when}\"")?;
-    writeln!(f, "for = \"{}\"", show_duration(rule.lasting))?;
+    writeln!(f, "for = \"{}\"", duration::show(rule.lasting))?;
     match rule.band.clear() {
         Some(clear) => writeln!(f, "clear = \"{clear}\""),
         None => writeln!(f, "# clear is not set: {}", when.negated()),

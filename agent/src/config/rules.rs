@@ -9,8 +9,9 @@ use std::time::Duration;
 use nodling_protocol::facts::{CustomCondition, MAX_CUSTOM_CONDITIONS};
 
 use super::comparison::comparison;
+use super::duration;
 use crate::assess::rules::{Band, Comparison, Rule};
-use crate::keys::{KeyError, Keys, Refusal, parse_duration};
+use crate::keys::{KeyError, Keys, Refusal};
 
 /// No duration needs more words, and words go into Facts.
 const LASTING_LEN_MAX: usize = 20;
@@ -64,7 +65,8 @@ fn name(text: &str, earlier: &[Rule]) -> Result<Box<str>, Refusal> {
 
 /// A duration, and how its owner wrote it: `60s` stays `60s`.
 fn lasting(text: &str) -> Result<(Duration, String), Refusal> {
-    match parse_duration(text).filter(|_| text.len() <= LASTING_LEN_MAX) {
+    let lasting = duration::parse_spaced(text).ok();
+    match lasting.filter(|_| text.len() <= LASTING_LEN_MAX) {
         Some(Duration::ZERO) => Ok((Duration::ZERO, String::new())),
         Some(lasting) if lasting <= LASTING_MAX => Ok((lasting, text.trim().into())),
         Some(_) => Err(Refusal::new(text, "a duration of at most \"24h\"")),

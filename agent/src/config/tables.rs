@@ -1,7 +1,9 @@
 //! The tables of the file, each turned into the configuration of the stage that owns it.
 
-use super::values::{absolute, level};
-use crate::keys::{KeyError, Keys};
+use std::collections::BTreeSet;
+
+use super::values::{absolute, level, mount_point};
+use crate::keys::{KeyError, Keys, Refusal};
 use crate::{observe, publish, telemetry};
 
 pub(super) fn tls(keys: &Keys<'_>) -> Result<publish::Config, KeyError> {
@@ -16,8 +18,17 @@ pub(super) fn tls(keys: &Keys<'_>) -> Result<publish::Config, KeyError> {
 pub(super) fn observe(keys: &Keys<'_>) -> Result<observe::Config, KeyError> {
     keys.only(&["filesystems"])?;
     let default = observe::Config::default();
+    let mut seen = BTreeSet::new();
+    let filesystems = keys.parse_all("filesystems", |text| {
+        let path = mount_point(text)?;
+        if seen.insert(path.clone()) {
+            Ok(path)
+        } else {
+            Err(Refusal::new(text, "each mount point once"))
+        }
+    })?;
     Ok(observe::Config {
-        filesystems: keys.strings("filesystems")?.unwrap_or(default.filesystems),
+        filesystems: filesystems.unwrap_or(default.filesystems),
         ..default
     })
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use nodling_protocol::{Fleet, NodeName};
 use tracing::level_filters::LevelFilter;
 
-use crate::keys::{KeyError, Refusal, parse_duration};
+use super::duration::{self, DurationError};
+use crate::keys::{KeyError, Refusal};
 use crate::publish::broker::Broker;
 
 pub(super) fn flag<T>(name: &str, parsed: Result<T, Refusal>) -> Result<T, KeyError> {
@@ -70,12 +71,28 @@ pub(super) fn absolute(text: &str) -> Result<PathBuf, Refusal> {
     }
 }
 
+/// As the kernel writes it: no part is empty, or leads back.
+pub(super) fn mount_point(text: &str) -> Result<String, Refusal> {
+    let refused = || Err(Refusal::new(text, "a mount point such as \"/data\""));
+    let Some(rest) = text.strip_prefix('/') else {
+        return refused();
+    };
+    let path = rest.strip_suffix('/').unwrap_or(rest);
+    let is_odd = |part: &str| matches!(part, "" | "." | "..");
+    if !rest.is_empty() && path.split('/').any(is_odd) {
+        return refused();
+    }
+    Ok(format!("/{path}"))
+}
+
 pub(super) fn interval(text: &str) -> Result<Duration, Refusal> {
     let bounds = Duration::from_secs(1)..=Duration::from_hours(1);
-    match parse_duration(text) {
-        Some(interval) if bounds.contains(&interval) => Ok(interval),
-        Some(_) => Err(Refusal::new(text, "a duration from \"1s\" to \"1h\"")),
-        None => Err(Refusal::new(text, "a duration such as \"10s\"")),
+    match duration::parse_spaced(text) {
+        Ok(interval) if bounds.contains(&interval) => Ok(interval),
+        Ok(_) | Err(DurationError::Negative) => {
+            Err(Refusal::new(text, "a duration from \"1s\" to \"1h\""))
+        }
+        Err(DurationError::Malformed) => Err(Refusal::new(text, "a duration such as \"10s\"")),
     }
 }
 

@@ -149,7 +149,8 @@ fn follow(reader: &mut Option<Reader>, root: &Root, list: &Arc<[Known]>) -> Vec<
         return Vec::new();
     }
     let reader = match reader {
-        Some(reader) if reader.list == *list => reader,
+        // A thread that could not be started may be startable now.
+        Some(reader) if reader.list == *list && reader.background.is_ok() => reader,
         other => other.insert(Reader::start(root, Arc::clone(list))),
     };
     reader.named(root.syscalls().uptime_ms())

@@ -199,6 +199,25 @@ fn what_is_plugged_in_later_is_found_and_what_is_gone_is_forgotten() {
 }
 
 #[test]
+fn a_thread_that_could_not_be_started_is_started_later() {
+    let directory = board();
+    let mut root = Root::open(directory.path()).unwrap();
+    let lists = find(&mut root);
+    let refused = |list: &Arc<[Known]>| Reader {
+        list: Arc::clone(list),
+        latest: Shared::new(Vec::new()),
+        background: Err(Errno(libc::EAGAIN)),
+    };
+    let mut found = Found {
+        prompt: Some(refused(&lists.prompt)),
+        slow: Some(refused(&lists.slow)),
+    };
+    let named = settled(&mut root, &mut found);
+    assert_eq!(named.len(), EXPECTED.len());
+    assert!(named.iter().all(|named| named.reading.is_ok()), "{named:?}");
+}
+
+#[test]
 fn a_reading_that_nobody_renews_is_stale_with_its_age() {
     let directory = board();
     let mut root = Root::open(directory.path()).unwrap();

@@ -120,7 +120,12 @@ fn fill_in(
 fn may_hang(filesystem: &Filesystem, config: &Config) -> bool {
     let is_named = |mount_point: &str| config.filesystems.iter().any(|name| name == mount_point);
     let mount_point = &*filesystem.mount_point;
-    mount_point != "/" && (is_named(mount_point) || filesystem.kind.starts_with("fuse"))
+    mount_point != "/" && (is_named(mount_point) || is_served_by_program(&filesystem.kind))
+}
+
+/// `fuse`, `fuse.sshfs`, and `fuseblk` with a disk behind the program.
+fn is_served_by_program(kind: &str) -> bool {
+    kind.starts_with("fuse")
 }
 
 fn usage(root: &Root, mount_point: &str) -> Reading<Usage> {
@@ -189,33 +194,43 @@ fn parse_mounts(text: &[u8], config: &Config) -> Result<Vec<Filesystem>, Flaw> {
     if mounts.is_empty() {
         return Err(Flaw::new(1, "expected a mount"));
     }
-    let network_points: Vec<_> = mounts
+    let hanging_points: Vec<_> = mounts
         .iter()
-        .filter(|mount| mount.is_network())
+        .filter(|mount| mount.may_hang())
         .map(|mount| mount.mount_point.clone())
         .collect();
     let mut chosen: Vec<&Mount<'_>> = Vec::new();
     // Of mounts one above the other, the last is the one that is seen.
     for mount in mounts.iter().rev() {
         let is_shadowed = mounts_at(&chosen, &mount.mount_point);
-        if !is_shadowed && mount.is_wanted(config, &network_points) {
+        if !is_shadowed && mount.is_wanted(config, &hanging_points) {
             chosen.push(mount);
         }
     }
     chosen.reverse();
-    // The root first, so that it and not a second mount of its device is kept.
-    chosen.sort_by_key(|mount| *mount.mount_point != *"/");
-    let mut filesystems: Vec<Filesystem> = Vec::new();
-    for mount in chosen {
-        let is_again = mount.is_on_device()
-            && filesystems
-                .iter()
-                .any(|filesystem| filesystem.source == mount.source);
-        if !is_again && filesystems.len() < FILESYSTEMS_MAX {
-            filesystems.push(mount.to_filesystem());
+    Ok(kept(&chosen, config)
+        .into_iter()
+        .map(Mount::to_filesystem)
+        .collect())
+}
+
+/// Each device once and no more than there is room for: the root first, and then in the order of
+/// the table.
+fn kept<'m, 'a>(chosen: &[&'m Mount<'a>], config: &Config) -> Vec<&'m Mount<'a>> {
+    let mut ranked: Vec<_> = chosen.iter().copied().enumerate().collect();
+    // The root, and then what is asked for, so that no other mount takes its room, nor a second
+    // one of its device its place.
+    ranked.sort_by_key(|(_, mount)| (!mount.is_root(), !mount.is_asked_for(config)));
+    let mut kept: Vec<(usize, &Mount<'_>)> = Vec::new();
+    for (position, mount) in ranked {
+        let is_again =
+            mount.is_on_device() && kept.iter().any(|(_, other)| other.source == mount.source);
+        if !is_again && kept.len() < FILESYSTEMS_MAX {
+            kept.push((position, mount));
         }
     }
-    Ok(filesystems)
+    kept.sort_by_key(|(position, mount)| (!mount.is_root(), *position));
+    kept.into_iter().map(|(_, mount)| mount).collect()
 }
 
 fn mounts_at(mounts: &[&Mount<'_>], mount_point: &str) -> bool {
@@ -225,9 +240,23 @@ fn mounts_at(mounts: &[&Mount<'_>], mount_point: &str) -> bool {
 }
 
 impl Mount<'_> {
-    /// Whether a server, or a program that may be one's client, answers for it.
+    /// Whether a server, or a program that is likely one's client, answers for it.
     fn is_network(&self) -> bool {
         NETWORK_KINDS.contains(&self.kind) || self.kind.starts_with("fuse.")
+    }
+
+    /// Whether what is mounted beneath it is out of reach while somebody does not answer.
+    fn may_hang(&self) -> bool {
+        self.is_network() || is_served_by_program(self.kind)
+    }
+
+    fn is_root(&self) -> bool {
+        *self.mount_point == *"/"
+    }
+
+    fn is_asked_for(&self, config: &Config) -> bool {
+        let mut names = config.filesystems.iter();
+        names.any(|name| **name == *self.mount_point)
     }
 
     fn is_on_device(&self) -> bool {
@@ -235,16 +264,16 @@ impl Mount<'_> {
     }
 
     /// Whether it is a filesystem of its own on a device, or asked for.
-    fn is_wanted(&self, config: &Config, network_points: &[Box<str>]) -> bool {
-        if *self.mount_point == *"/" {
+    fn is_wanted(&self, config: &Config, hanging_points: &[Box<str>]) -> bool {
+        if self.is_root() {
             return true;
         }
-        if config.filesystems.contains(&self.mount_point.to_string()) {
+        if self.is_asked_for(config) {
             // A place where something will be mounted has no size.
             return self.kind != "autofs";
         }
-        // Looking one up beneath a server that is gone would wait for the server.
-        let is_beneath_network = network_points.iter().any(|point| {
+        // Looking one up beneath a server that is gone, or a program, would wait for it.
+        let is_beneath_hanging = hanging_points.iter().any(|point| {
             self.mount_point
                 .strip_prefix(&**point)
                 .is_some_and(|rest| rest.starts_with('/'))
@@ -253,7 +282,7 @@ impl Mount<'_> {
         let is_whole = self.subtree == b"/" || self.kind == "btrfs";
         self.is_on_device()
             && is_whole
-            && !is_beneath_network
+            && !is_beneath_hanging
             && !self.is_network()
             && !IMAGE_KINDS.contains(&self.kind)
     }
@@ -400,6 +429,52 @@ mod tests {
             ("/mnt/nas", true),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_mounted_beneath_a_program_is_not_looked_up() {
+        for kind in ["fuse", "fuseblk", "fuse.sshfs"] {
+            let text = format!(
+                "22 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n\
+                32 22 8:1 / /mnt/far rw - {kind} far rw\n\
+                33 32 8:2 / /mnt/far/disk rw - ext4 /dev/sda2 rw\n\
+                34 22 8:3 / /mnt/farther rw - ext4 /dev/sda3 rw\n"
+            );
+            let found = mount_points(&text, &Config::default());
+            assert_eq!(found, ["/", "/mnt/farther"], "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_more_filesystems_than_there_is_room_for_those_asked_for_are_kept() {
+        let disk =
+            |disk: u32| format!("{disk} 1 8:{disk} / /mnt/{disk} rw - ext4 /dev/sd{disk} rw\n");
+        let disks: Vec<_> = (1..=20_u32).map(disk).collect();
+        let text = format!(
+            "30 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n{}\
+            31 30 0:40 / /mnt/nas rw - nfs4 nas:/export rw,hard\n",
+            disks.concat()
+        );
+        let config = Config {
+            filesystems: ["/mnt/nas", "/mnt/18"].map(str::to_owned).to_vec(),
+            ..Config::default()
+        };
+        let mut expected = vec!["/".to_owned()];
+        expected.extend((1..=13).map(|disk| format!("/mnt/{disk}")));
+        expected.extend(["/mnt/18", "/mnt/nas"].map(str::to_owned));
+        assert_eq!(mount_points(&text, &config), expected);
+    }
+
+    #[test]
+    fn of_two_mounts_of_a_device_the_one_asked_for_is_kept() {
+        let text = "1 0 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n\
+            2 1 8:1 / /mnt/a rw - ext4 /dev/sda1 rw\n\
+            3 1 8:1 / /mnt/b rw - ext4 /dev/sda1 rw\n";
+        let config = Config {
+            filesystems: vec!["/mnt/b".into()],
+            ..Config::default()
+        };
+        assert_eq!(mount_points(text, &config), ["/", "/mnt/b"]);
     }
 
     #[test]

@@ -81,6 +81,8 @@ enum Buses {
 struct Thread {
     latest: Shared<Vec<Latest>>,
     configs: Arc<[Config]>,
+    /// The bus.
+    path: PathBuf,
     /// Or why there is none.
     background: Result<Background, Errno>,
 }
@@ -277,15 +279,17 @@ impl Sensors {
                 .iter_mut()
                 .flat_map(|device| replay(device, root, now_ms))
                 .collect(),
-            Buses::Threads(threads) => configs
-                .iter()
-                .filter_map(|config| {
+            Buses::Threads(threads) => {
+                for thread in threads.iter_mut() {
+                    thread.retry(now_ms);
+                }
+                let named = |config| {
                     threads
                         .iter()
                         .find_map(|thread| thread.named(config, now_ms))
-                })
-                .flatten()
-                .collect(),
+                };
+                configs.iter().filter_map(named).flatten().collect()
+            }
         }
     }
 }
@@ -327,12 +331,20 @@ impl Thread {
     fn start(configs: Arc<[Config]>, path: PathBuf, now_ms: u64) -> Self {
         let latest = Shared::new(vec![Latest::new(now_ms); configs.len()]);
         let mut devices: Vec<_> = configs.iter().map(Device::new).collect();
-        let shared = latest.clone();
-        let background = Background::start("i2c", move || turn(&mut devices, &path, &shared));
+        let (bus, shared) = (path.clone(), latest.clone());
+        let background = Background::start("i2c", move || turn(&mut devices, &bus, &shared));
         Self {
             latest,
             configs,
+            path,
             background,
+        }
+    }
+
+    /// Starts it again if it could not be started: what the system refuses now it may grant later.
+    fn retry(&mut self, now_ms: u64) {
+        if self.background.is_err() {
+            *self = Self::start(Arc::clone(&self.configs), self.path.clone(), now_ms);
         }
     }
 

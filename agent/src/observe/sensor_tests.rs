@@ -154,3 +154,31 @@ fn a_bus_that_is_not_there_fails_its_sensors_and_delays_nobody() {
         assert_eq!(*cause, Errno(libc::ENOENT));
     }
 }
+
+#[test]
+fn a_thread_that_could_not_be_started_is_started_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut root = Root::open(directory.path()).unwrap();
+    let configs = [config("attic")];
+    let thread = Thread {
+        latest: Shared::new(vec![Latest::new(0)]),
+        configs: configs.clone().into(),
+        path: directory.path().join("i2c-1"),
+        background: Err(Errno(libc::EAGAIN)),
+    };
+    let is_refused = |reading: &Reading<i32>, by: i32| matches!(reading, Err(ReadError::Refused { cause, .. }) if *cause == Errno(by));
+    let before = thread.named(&configs[0], 0).unwrap().swap_remove(0);
+    assert!(is_refused(&before.reading, libc::EAGAIN), "{before:?}");
+    let mut sensors = Sensors {
+        buses: Some(Buses::Threads(vec![thread])),
+    };
+    // Now there is a thread, which says that there is no such bus.
+    loop {
+        let named = sensors.read(&mut root, &configs).swap_remove(0);
+        if is_refused(&named.reading, libc::ENOENT) {
+            break;
+        }
+        assert!(!is_refused(&named.reading, libc::EAGAIN), "{named:?}");
+        std::thread::yield_now();
+    }
+}

@@ -98,6 +98,30 @@ fn check_prints_the_configuration_without_the_password() {
 }
 
 #[test]
+fn a_threshold_that_is_ignored_is_warned_of_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    let text_of_file = "[eviction_hard]\n\"containerfs.available\" = \"10%\"\n\
+        [eviction_minimum_reclaim]\n\"containerfs.available\" = \"1Gi\"\n";
+    fs::write(&file, text_of_file).unwrap();
+    let board = fixture("raspberry-pi-4b/idle").path;
+    let rest = [
+        "--config",
+        file.to_str().unwrap(),
+        "--root",
+        board.to_str().unwrap(),
+    ];
+    for command in [["check"].as_slice(), &["assess", "--once"]] {
+        let output = agent(&[command, &rest].concat());
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let warned = "what is configured for containerfs.available is ignored, as the kubelet \
+                      ignores it: nodefs.available stands for both\n";
+        assert_eq!(said.matches(warned).count(), 1, "{command:?}: {said}");
+    }
+}
+
+#[test]
 fn what_check_prints_is_a_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("agent.toml");

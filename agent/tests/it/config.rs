@@ -266,6 +266,53 @@ fn errors_name_file_line_key_what_stands_there_and_what_should() {
 }
 
 #[test]
+fn every_duration_is_taken_as_the_kubelet_takes_its_own() {
+    let text = "interval = \"1.5s\"\n\
+                [[condition]]\ntype = \"Hot\"\nwhen = \"temperature > 70\"\nfor = \"0.5m250us\"\n";
+    let config = Config::parse("agent.toml", text).unwrap();
+    assert_eq!(config.interval, Duration::from_millis(1_500));
+    let lasting = Duration::from_micros(30_000_250);
+    assert_eq!(config.assess.rules[0].lasting, lasting);
+    let shown = config.resolved("attic", Path::new("/state")).to_string();
+    let again = Config::parse("shown.toml", &shown).unwrap();
+    assert_eq!(again.interval, config.interval);
+    assert_eq!(again.assess.rules[0].lasting, lasting, "{shown}");
+}
+
+#[test]
+fn mount_points_are_the_kernels_and_stand_once() {
+    let watched = |list: &str| {
+        let text = format!("[observe]\nfilesystems = {list}\n");
+        Config::parse("agent.toml", &text)
+            .unwrap()
+            .observe
+            .filesystems
+    };
+    assert_eq!(
+        watched("[\"/data/\", \"/mnt/my disk\", \"/\"]"),
+        ["/data", "/mnt/my disk", "/"]
+    );
+    let mount_point = "a mount point such as \"/data\"";
+    for (wrong, expected) in [
+        ("data", mount_point),
+        ("", mount_point),
+        ("/mnt//nas", mount_point),
+        ("/mnt/./nas", mount_point),
+        ("/mnt/..", mount_point),
+        ("//", mount_point),
+        ("/srv", "each mount point once"),
+        ("/srv/", "each mount point once"),
+    ] {
+        assert_eq!(
+            error(&format!(
+                "[observe]\nfilesystems = [\n  \"/srv\",\n  {wrong:?},\n]\n"
+            )),
+            format!("agent.toml:4: observe.filesystems: got {wrong:?}, expected {expected}")
+        );
+    }
+}
+
+#[test]
 fn what_kubelet_refuses_of_a_node_is_refused() {
     for (text, expected) in [
         (
@@ -573,6 +620,7 @@ fn the_unit_says_what_it_is_meant_to() {
         "Type=notify",
         "WatchdogSec=60",
         "Before=systemd-user-sessions.service",
+        "TasksMax=48",
     ] {
         assert!(unit.lines().any(|has| has == line), "{line}");
     }

@@ -72,6 +72,25 @@ fn soft_thresholds_have_their_grace_and_reclaims_their_signal() {
 }
 
 #[test]
+fn only_what_the_kubelet_calls_never_needs_no_grace() {
+    for value in ["0%", "100%"] {
+        let text = format!("[eviction_soft]\n\"pid.available\" = {value:?}\n");
+        let soft = parse(&text).assess.thresholds.soft;
+        assert_eq!(soft.len(), 1);
+        assert_eq!(soft[0].limit, Limit::Never, "{value}");
+    }
+    for value in ["0.0%", "-0%", "00%", "100.0%"] {
+        assert_eq!(
+            error(&format!("[eviction_soft]\n\"pid.available\" = {value:?}\n")),
+            format!(
+                "agent.toml:2: eviction_soft.pid.available: got {value:?}, expected a grace period \
+                 for it too: \"pid.available\" in [eviction_soft_grace_period]"
+            )
+        );
+    }
+}
+
+#[test]
 fn a_transition_period_of_nothing_is_the_default_as_the_kubelet_reads_it() {
     let period = |text: &str| {
         let text = format!("eviction_pressure_transition_period = {text:?}");
@@ -237,9 +256,10 @@ fn what_is_shown_is_read_again() {
         "[eviction_hard]",
         "merge_default_eviction_settings = true\neviction_pressure_transition_period = \"1500us\"\n\
          max_pods = 110\npods_per_core = 10\n[eviction_hard]\n\"memory.available\" = \"0%\"\n\
-         \"nodefs.available\" = \"10.5%\"\n[eviction_soft]\n\"pid.available\" = \"0%\"\n\
+         \"nodefs.available\" = \"10.5%\"\n\"imagefs.available\" = \"100.0%\"\n\
+         \"imagefs.inodesFree\" = \"0.0%\"\n[eviction_soft]\n\"nodefs.available\" = \"100%\"\n\"pid.available\" = \"0%\"\n\
          \"memory.available\" = \"1.5Gi\"\n[eviction_soft_grace_period]\n\
-         \"memory.available\" = \"1h0.5s\"\n[eviction_minimum_reclaim]\n\"pid.available\" = \"7\"\n\
+         \"memory.available\" = \"1h0.5s\"\n\"nodefs.available\" = \"1s\"\n[eviction_minimum_reclaim]\n\"pid.available\" = \"7\"\n\
          [system_reserved]\ncpu = \"0.1\"\n[kube_reserved]\npid = \"1000\"\n",
     ] {
         let config = parse(text);

@@ -184,6 +184,18 @@ fn what_is_no_line_of_json_is_refused() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_refused() {
+    assert_eq!(
+        refusal("{\"at_s\": 9, \"at_s\": 10}"),
+        "column 18: duplicate key \"at_s\""
+    );
+    assert_eq!(
+        refusal("{\"at_s\": 9, \"signals\": {\"pid.available\": 1, \"pid.available\": 10000}}"),
+        "column 59: duplicate key \"pid.available\""
+    );
+}
+
+#[test]
 fn what_is_no_moment_is_refused_by_its_key() {
     let not_earlier = "expected no earlier time than 10 of the line before";
     let quantity = "expected a number or a quantity from 0 on, such as \"1500Mi\"";

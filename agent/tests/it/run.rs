@@ -459,6 +459,21 @@ async fn stalls_of_two_resources_are_told_a_second_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_onset_that_a_look_in_turn_finds_waits_for_the_rest_of_the_second() {
+    let mut double = Double::start(secs(3600));
+    double.open().await;
+    let began = Instant::now();
+    double.stalls.send(Resource::Memory).await.unwrap();
+    assert_eq!(double.next().await.at, began);
+    double.stalls.send(Resource::Cpu).await.unwrap();
+    assert!(double.is_silent_for(Duration::from_millis(50)).await);
+    double.signals.send(Signal::Refresh).await.unwrap();
+    let beat = double.next().await;
+    assert_eq!((beat.kind, beat.at), (Kind::Heartbeat, began + secs(1)));
+    assert!(double.is_silent_for(secs(30)).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn beats_stay_in_step_whatever_stalls() {
     let mut double = Double::start(secs(10));
     double.open().await;
