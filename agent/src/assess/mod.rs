@@ -20,12 +20,12 @@ mod latch;
 pub mod rules;
 #[cfg(test)]
 mod rules_tests;
+mod room;
 mod pressure;
 mod supply;
 mod vitals;
 mod heat;
 mod writability;
-mod room;
 mod route;
 mod clock;
 pub mod stalls;

@@ -6,7 +6,9 @@
 
 use super::eviction::{Eviction, Observed, PRESSURES, Signals};
 use super::finding::Finding;
+use super::room::is_root_an_image;
 use super::thresholds::{Signal, Thresholds};
+use crate::observe::disk::Usage;
 use crate::observe::memory::MemoryCgroup;
 use crate::observe::{Observation, ReadError};
 
@@ -83,13 +85,19 @@ fn memory(observation: &Observation) -> Left<'_> {
     }))
 }
 
-fn space(observation: &Observation) -> Left<'_> {
+/// The root filesystem, unless nobody could keep pods there.
+fn nodefs(observation: &Observation) -> Result<Option<&Usage>, &ReadError> {
     let usage = observation.root_usage.as_ref()?.as_ref();
+    Ok(usage.filter(|_| !is_root_an_image(observation)))
+}
+
+fn space(observation: &Observation) -> Left<'_> {
+    let usage = nodefs(observation)?;
     Ok(usage.map(|usage| (usage.available_bytes, usage.capacity_bytes)))
 }
 
 fn inodes(observation: &Observation) -> Left<'_> {
-    let usage = observation.root_usage.as_ref()?.as_ref();
+    let usage = nodefs(observation)?;
     // btrfs and vfat have none to run short of.
     let limited = usage.filter(|usage| usage.inodes != 0);
     Ok(limited.map(|usage| (usage.inodes_free, usage.inodes)))

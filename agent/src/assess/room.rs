@@ -19,13 +19,18 @@ const WORN: Life = Life(10);
 
 /// Whether the root filesystem is full; `is_set` if it was.
 pub(super) fn out_of_disk(observation: &Observation, is_set: bool) -> Finding {
-    let filesystems = observation.filesystems.as_ref().ok();
-    let mut filesystems = filesystems.and_then(Option::as_ref).into_iter().flatten();
-    let root = filesystems.find(|filesystem| *filesystem.mount_point == *"/");
-    if root.is_some_and(Filesystem::is_image) {
+    if is_root_an_image(observation) {
         return Finding::Absent;
     }
     Finding::of(&observation.root_usage, |usage| is_full(usage, is_set))
+}
+
+/// Whether the root filesystem is full by nature, and says nothing of the room for pods either.
+pub(super) fn is_root_an_image(observation: &Observation) -> bool {
+    let filesystems = observation.filesystems.as_ref().ok();
+    let mut filesystems = filesystems.and_then(Option::as_ref).into_iter().flatten();
+    let root = filesystems.find(|filesystem| *filesystem.mount_point == *"/");
+    root.is_some_and(Filesystem::is_image)
 }
 
 fn is_full(usage: &Usage, is_set: bool) -> bool {

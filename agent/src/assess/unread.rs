@@ -92,6 +92,8 @@ impl<'o> Found<'o> {
             psi_argument,
             pid_max,
             threads_max,
+            media,
+            devices,
             // No readings.
             profile: _,
             page_size_bytes: _,
@@ -112,6 +114,14 @@ impl<'o> Found<'o> {
         self.add("psi_argument", psi_argument);
         self.add("pid_max", pid_max);
         self.add("threads_max", threads_max);
+        self.add("media", media);
+        for medium in present(media) {
+            self.add(format!("media/{}", medium.name), &medium.device);
+            self.add(format!("media/{}", medium.name), &medium.kind);
+        }
+        for (name, count) in devices.by_resource() {
+            self.add(name, count);
+        }
     }
 
     fn add_links(&mut self, links: &'o Links) {

@@ -15,8 +15,9 @@ use nodling_agent::observe::pressure::{Stall, Stalls};
 use nodling_agent::observe::thermal::Zone;
 use nodling_agent::observe::{Fixed, Links, Observation, ReadError, Storage};
 use nodling_protocol::ConditionKind::{
-    self, ClockUnsynchronized, CpuPressure, IoPressure, NetworkUnavailable, OutOfDisk,
-    ReadOnlyFilesystem, StorageWorn, ThermalPressure, Throttled as HeldBack, UnderVoltage,
+    self, ClockUnsynchronized, CpuPressure, DiskPressure, IoPressure, NetworkUnavailable,
+    OutOfDisk, ReadOnlyFilesystem, StorageWorn, ThermalPressure, Throttled as HeldBack,
+    UnderVoltage,
 };
 use nodling_protocol::units::Throttle;
 use nodling_protocol::{Status, Statuses};
@@ -749,7 +750,9 @@ fn a_full_disk_is_out_of_disk_until_there_is_room_again() {
     );
     assert_eq!(at, [TRUE, TRUE, FALSE, FALSE, UNKNOWN]);
     let image = root(|filesystem| filesystem.kind = "squashfs".into());
-    assert_eq!(timeline(OutOfDisk, &[(0, &image)]), [None]);
+    for kind in [OutOfDisk, DiskPressure] {
+        assert_eq!(timeline(kind, &[(0, &image)]), [None]);
+    }
 }
 
 fn no_route(observation: &mut Observation) {
