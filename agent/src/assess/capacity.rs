@@ -258,8 +258,17 @@ impl Reservation {
 
 /// More is reserved than there is; says of what, by which keys, and how much.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more is reserved than there is: {0}")]
+#[error("more is reserved than there is; lower one of these keys: {0}")]
 pub struct ReservationError(String);
+
+/// The key of a table that keeps back a resource; a threshold's has a dot, and is quoted.
+fn key(table: &str, resource: &str) -> String {
+    match (table, resource) {
+        ("eviction_hard", MEMORY) => format!("{table}.{:?}", Signal::MemoryAvailable.as_str()),
+        ("eviction_hard", _) => format!("{table}.{:?}", Signal::NodefsAvailable.as_str()),
+        _ => format!("{table}.{resource}"),
+    }
+}
 
 /// Refuses what the kubelet refuses to start with (`validateNodeAllocatable`).
 ///
@@ -272,7 +281,8 @@ pub fn check(capacity: &[Amount], config: &Config) -> Result<(), ReservationErro
         let reservation = Reservation::of(has, config);
         (reservation.total() > has.quantity()).then(|| {
             let parts = reservation.0.iter().filter(|(_, part)| !part.is_zero());
-            let parts: Vec<_> = parts.map(|(key, part)| format!("{key} {part}")).collect();
+            let parts = parts.map(|(table, part)| format!("{} {part}", key(table, &has.name)));
+            let parts: Vec<_> = parts.collect();
             format!("{}: {} of {has}", has.name, parts.join(" + "))
         })
     };
@@ -408,8 +418,9 @@ mod tests {
         config.reserved.kube = vec![(MEMORY, quantity("413Mi")), (CPU, quantity("2.5"))];
         assert_eq!(
             check(&capacity, &config).unwrap_err().to_string(),
-            "more is reserved than there is: cpu: kube_reserved 2500m of 2; memory: \
-             system_reserved 512Mi + kube_reserved 413Mi + eviction_hard 100Mi of 1Gi"
+            "more is reserved than there is; lower one of these keys: cpu: kube_reserved.cpu 2500m \
+             of 2; memory: system_reserved.memory 512Mi + kube_reserved.memory 413Mi + \
+             eviction_hard.\"memory.available\" 100Mi of 1Gi"
         );
         config.reserved = Reserved::default();
         config
@@ -420,7 +431,8 @@ mod tests {
         let small = [amount(MEMORY, 64 << 20)];
         assert_eq!(
             check(&small, &config).unwrap_err().to_string(),
-            "more is reserved than there is: memory: eviction_hard 100Mi of 64Mi"
+            "more is reserved than there is; lower one of these keys: memory: \
+             eviction_hard.\"memory.available\" 100Mi of 64Mi"
         );
     }
 

@@ -105,7 +105,7 @@ fn inodes(observation: &Observation) -> Left<'_> {
 
 fn process_ids(observation: &Observation) -> Left<'_> {
     let load = observation.load.as_ref()?.as_ref();
-    let limits = [&observation.fixed.pid_max, &observation.fixed.threads_max];
+    let limits = [&observation.pid_max, &observation.threads_max];
     let known = limits.into_iter().flatten().flatten().copied().min();
     // The one that can be read holds, whatever the other is.
     if known.is_none() {

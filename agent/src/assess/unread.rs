@@ -14,6 +14,8 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
         fixed,
         links,
         storage,
+        pid_max,
+        threads_max,
         memory,
         memory_cgroup,
         vmstat,
@@ -39,6 +41,8 @@ pub fn unread(observation: &Observation) -> Vec<(Cow<'static, str>, &ReadError)>
     } = observation;
     let mut found = Found(Vec::new());
     found.add_fixed(fixed);
+    found.add("pid_max", pid_max);
+    found.add("threads_max", threads_max);
     // The available memory is a vital, and fails with all of it.
     if let Ok(Some(memory)) = memory
         && let Some(err) = &memory.flaw
@@ -90,8 +94,6 @@ impl<'o> Found<'o> {
             huge_pages,
             fstab,
             psi_argument,
-            pid_max,
-            threads_max,
             media,
             devices,
             // No readings.
@@ -112,8 +114,6 @@ impl<'o> Found<'o> {
         }
         self.add("fstab", fstab);
         self.add("psi_argument", psi_argument);
-        self.add("pid_max", pid_max);
-        self.add("threads_max", threads_max);
         self.add("media", media);
         for medium in present(media) {
             self.add(format!("media/{}", medium.name), &medium.device);

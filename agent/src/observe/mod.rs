@@ -152,6 +152,10 @@ pub struct Observation {
     pub cpu: Reading<cpu::Cpu>,
     /// Load averages and the number of threads.
     pub load: Reading<load::Load>,
+    /// `/proc/sys/kernel/pid_max`; the administrator may change it at any time.
+    pub pid_max: Reading<u64>,
+    /// `/proc/sys/kernel/threads-max`; the same.
+    pub threads_max: Reading<u64>,
     /// `/proc/meminfo`.
     pub memory: Reading<memory::Memory>,
     /// The root cgroup's memory, which the kubelet judges by.
@@ -201,10 +205,6 @@ pub struct Fixed {
     pub fstab: Reading<Vec<fstab::Entry>>,
     /// Whether the kernel's command line turns pressure stalls on (`psi=1`) or off.
     pub psi_argument: Reading<bool>,
-    /// `/proc/sys/kernel/pid_max`.
-    pub pid_max: Reading<u64>,
-    /// `/proc/sys/kernel/threads-max`.
-    pub threads_max: Reading<u64>,
     /// Bytes in a page.
     pub page_size_bytes: u64,
     /// What block devices are stored on.
@@ -325,6 +325,8 @@ impl Observer {
             storage,
             cpu: cpu::read(root, detail),
             load: load::read(root),
+            pid_max: load::read_limit(root, "proc/sys/kernel/pid_max"),
+            threads_max: load::read_limit(root, "proc/sys/kernel/threads-max"),
             memory_cgroup: memory::read_cgroup(root, layout.hierarchy, &memory),
             memory,
             vmstat: match detail {
@@ -476,8 +478,6 @@ fn read_fixed(root: &mut Root) -> Fixed {
         huge_pages: memory::read_huge_pages(root),
         fstab: fstab::read(root),
         psi_argument: pressure::read_argument(root),
-        pid_max: load::read_limit(root, "proc/sys/kernel/pid_max"),
-        threads_max: load::read_limit(root, "proc/sys/kernel/threads-max"),
         page_size_bytes: root.syscalls().page_size_bytes(),
         media: medium::read(root),
         devices: device::read(root),

@@ -307,9 +307,8 @@ fn a_threshold_is_met_below_it_and_not_at_it() {
         };
         let with_pids = |observation: &mut Observation| {
             let load = observation.load.as_mut().unwrap().as_mut().unwrap();
-            let fixed = Arc::make_mut(&mut observation.fixed);
-            fixed.pid_max = Ok(Some(u64::from(load.threads) + available));
-            fixed.threads_max = Ok(None);
+            observation.pid_max = Ok(Some(u64::from(load.threads) + available));
+            observation.threads_max = Ok(None);
         };
         let mut state = State::new(Config {
             thresholds,

@@ -284,8 +284,8 @@ fn more_reserved_than_there_is_stops_every_command_that_would_report_it() {
         ]);
         assert_eq!(output.status.code(), Some(1), "{command}");
         let said = text(&output.stderr);
-        let expected = "more is reserved than there is: memory: system_reserved 1Ti + \
-                        eviction_hard 100Mi of ";
+        let expected = "lower one of these keys: memory: system_reserved.memory 1Ti + \
+                        eviction_hard.\"memory.available\" 100Mi of ";
         assert!(said.contains(expected), "{command}: {said}");
         assert!(!said.contains("cpu"), "{command}: {said}");
     }

@@ -1,7 +1,5 @@
 //! Pressures of what was observed: each signal to the byte, and what cannot be seen.
 
-use std::sync::Arc;
-
 use nodling_agent::assess::thresholds::{Limit, Signal, Threshold, Thresholds};
 use nodling_agent::assess::{Config, State, assess, unread};
 use nodling_agent::observe::memory::MemoryCgroup;
@@ -155,9 +153,8 @@ fn disk_and_process_ids_are_what_the_kernel_counts() {
     assert_available(&observation, Signal::NodefsAvailable, 123_456_789);
     assert_available(&observation, Signal::NodefsInodesFree, 4_321);
     let threads = observation.load.as_ref().unwrap().unwrap().threads;
-    let fixed = Arc::make_mut(&mut observation.fixed);
-    fixed.pid_max = Ok(Some(32_768));
-    fixed.threads_max = Ok(Some(10_000));
+    observation.pid_max = Ok(Some(32_768));
+    observation.threads_max = Ok(Some(10_000));
     assert_available(
         &observation,
         Signal::PidAvailable,
@@ -179,8 +176,7 @@ fn one_limit_of_process_ids_is_enough() {
             (broken.clone(), Ok(Some(10_000))),
             (Ok(Some(10_000)), broken),
         ] {
-            let fixed = Arc::make_mut(&mut observation.fixed);
-            (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+            (observation.pid_max, observation.threads_max) = (pid_max, threads_max);
             assert_available(&observation, Signal::PidAvailable, left);
         }
     }
@@ -189,8 +185,7 @@ fn one_limit_of_process_ids_is_enough() {
         (Ok(None), Err(err())),
         (Err(err()), Err(err())),
     ] {
-        let fixed = Arc::make_mut(&mut observation.fixed);
-        (fixed.pid_max, fixed.threads_max) = (pid_max, threads_max);
+        (observation.pid_max, observation.threads_max) = (pid_max, threads_max);
         let at = status(&observation, Signal::PidAvailable, "1");
         assert_eq!(at, Some(Status::Unknown));
     }
