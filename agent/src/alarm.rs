@@ -1,8 +1,7 @@
 //! Wakes the loop at one instant: a timerfd(2), or the runtime's own timers.
 //!
-//! The runtime keeps far deadlines roughly and wakes up once or twice before each to look closer,
-//! which on an idle board costs as much as reading it. The kernel wakes up once. Paused time, in
-//! tests, is the runtime's.
+//! The runtime keeps far deadlines roughly and wakes up once or twice before each to look closer.
+//! The kernel wakes a board up once. Paused time, in tests, is the runtime's.
 
 use std::time::Duration;
 

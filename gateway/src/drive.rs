@@ -163,7 +163,11 @@ impl Driver {
         }
         let waiting: BTreeSet<Box<str>> = self.core.unregistered(now).map(Box::from).collect();
         for node in waiting.difference(&self.waiting) {
-            warn!(%node, "the board beats, has no Node, and none may be registered for it");
+            warn!(
+                %node,
+                "the board beats and has no Node: register_node is false here or on the board; \
+                 make the Node, or allow it"
+            );
         }
         self.metrics.update(|counts| {
             counts.nodes.insert("alive", alive);

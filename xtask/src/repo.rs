@@ -26,7 +26,11 @@ pub(crate) struct Repo {
 impl Repo {
     /// Asks cargo where the workspace is.
     pub(crate) fn find() -> anyhow::Result<Self> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        // As `cargo run` says now: where this was built may be another checkout, gone since,
+        // if two share a target directory.
+        let package = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let manifest = package.join("Cargo.toml");
         let text = shell::output(
             cargo()
                 .args([

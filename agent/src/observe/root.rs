@@ -5,7 +5,7 @@
 //! so that a fixture never shows the machine which runs the test. One buffer serves all reads.
 //!
 //! Files that the kernel makes up are kept open between ticks: reading one again from its start
-//! costs a third of opening, reading and closing it. A file on a disk is opened each time, since
+//! costs about half of opening, reading and closing it. A file on a disk is opened each time, since
 //! another may have taken its name.
 
 use std::path::{Path, PathBuf};
