@@ -3,7 +3,7 @@
 //! Nothing is ever installed or written into the checkout itself; only the target directory
 //! and the user's cache directory are written to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
