@@ -117,10 +117,7 @@ async fn a_board_that_makes_no_node_keeps_up_one_that_is_made() -> Result<()> {
     let waiting = "nodling_nodes{state=\"unregistered\"}";
     let ask = || async { lab.metric(waiting).await };
     wait::until("the board waits", LIMIT, ask, |count| *count > 0.5).await?;
-    assert_eq!(
-        lab.gateway_log().matches("has no Node").count(),
-        1
-    );
+    assert_eq!(lab.gateway_log().matches("has no Node").count(), 1);
     assert!(lab.node("pi-1").await.is_err());
     let node: Node = serde_json::from_value(serde_json::json!({
         "metadata": { "name": "pi-1", "labels": { "made": "by-hand" } }
